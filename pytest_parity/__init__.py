@@ -1,0 +1,1 @@
+"""Numerical regression testing of training code."""
