@@ -1,0 +1,169 @@
+"""A model in, observations out: hooks, trees, random streams and the optimizer's steps.
+
+Observations reach ``observe`` at the moment they are made and are not kept here: the sink writes or compares them
+before it returns, so that later changes in place cannot reach them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from pytest_parity.capture.modules import ModuleObserver, Observe, Replay
+from pytest_parity.capture.names import named_tensors
+from pytest_parity.capture.optimizers import OptimizerObserver, hyperparameters, isolated_step, state_leaves
+from pytest_parity.capture.random import POLICIES, Streams, kept_generators
+from pytest_parity.capture.tree import Spec, leaves, pack, unpack
+from pytest_parity.names import BoundNames
+from pytest_parity.site import DEFAULT_KINDS, Kind, Site
+
+__all__ = [
+    "POLICIES",
+    "Capture",
+    "Observe",
+    "Replay",
+    "Spec",
+    "Streams",
+    "hyperparameters",
+    "isolated_step",
+    "kept_generators",
+    "leaves",
+    "named_tensors",
+    "pack",
+    "state_leaves",
+    "unpack",
+]
+
+
+class Capture:
+    """Everything of a model and its optimizers that is observed in a step.
+
+    ``names`` gives the sites their names (the reference's), ``known`` the parameter names that the golden has.
+    ``stepped`` is called after each step of an optimizer with its place among ``optimizers``.
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        observe: Observe,
+        *,
+        optimizers: Sequence[torch.optim.Optimizer] = (),
+        streams: Streams,
+        names: BoundNames,
+        known: frozenset[str] | None = None,
+        kinds: frozenset[Kind] = DEFAULT_KINDS,
+        replay: Sequence[str] = (),
+        replayed: Replay | None = None,
+        stepped: Callable[[int], None] | None = None,
+    ) -> None:
+        self.model = model
+        self.optimizers = tuple(optimizers)
+        self.tensors = named_tensors(model, names.path, known)
+        self._observe = observe
+        self._kinds = kinds
+        self._stepped_callback = stepped
+        self.modules = ModuleObserver(
+            model, observe, streams=streams, names=names, kinds=kinds, replay=replay, replayed=replayed
+        )
+        self._observers = [
+            OptimizerObserver(optimizer, self._before(place), self._after(place))
+            for place, optimizer in enumerate(self.optimizers)
+        ]
+        self._by_tensor = {id(tensor): name for name, tensor in self.tensors.items()}
+        self._gradients_seen: set[str] = set()
+        self._updates_seen = False
+        self.steps_taken = [0] * len(self.optimizers)
+        streams.use(tensor.device for tensor in self.tensors.values())
+
+    def attach(self) -> None:
+        """Put the hooks on."""
+        self.modules.attach()
+        for observer in self._observers:
+            observer.attach()
+
+    def detach(self) -> None:
+        """Take the hooks off."""
+        self.modules.detach()
+        for observer in self._observers:
+            observer.detach()
+
+    def name_of(self, parameter: torch.Tensor) -> str | None:
+        """The site path of a parameter or buffer, or ``None`` if the model does not hold it."""
+        return self._by_tensor.get(id(parameter))
+
+    def begin_step(self, step: int) -> None:
+        """Open a step: observe its start (weights, optimizer state), then the calls to come."""
+        self._gradients_seen.clear()
+        self._updates_seen = False
+        self.steps_taken = [0] * len(self.optimizers)
+        self.modules.begin_step(step)
+        if Kind.WEIGHT in self._kinds:
+            for name, tensor in self.tensors.items():
+                self._observe(Site(Kind.WEIGHT, name), tensor)
+        self.observe_states()
+
+    def observe_states(self) -> None:
+        """Observe the optimizers' state as it is now."""
+        if Kind.OPTIMIZER in self._kinds:
+            for place, optimizer in enumerate(self.optimizers):
+                self._observe_state(place, optimizer)
+
+    def end_step(self) -> None:
+        """Close a step: what is final only now is observed now."""
+        if self.modules.step is None:
+            return
+        self.gradients()
+        self.updates()
+        self.modules.end_step()
+
+    def gradients(self) -> None:
+        """Observe the gradients that were not yet: final where no optimizer has stepped, or where none holds them."""
+        self._observe_gradients(
+            [name for name, tensor in self.tensors.items() if tensor.requires_grad and tensor.is_leaf]
+        )
+
+    def updates(self) -> None:
+        """Observe the updated weights, if an optimizer has stepped in this step."""
+        if Kind.UPDATED_WEIGHT in self._kinds and not self._updates_seen and any(self.steps_taken):
+            self._updates_seen = True
+            for name, tensor in self.tensors.items():
+                self._observe(Site(Kind.UPDATED_WEIGHT, name), tensor)
+
+    def _observe_state(self, place: int, optimizer: torch.optim.Optimizer) -> None:
+        for parameter, state in optimizer.state.items():
+            name = self.name_of(parameter)
+            if name is not None:
+                for leaf, tensor in state_leaves(state):
+                    self._observe(Site(Kind.OPTIMIZER, name, leaf=leaf, optimizer=place), tensor)
+
+    def _observe_gradients(self, candidates: list[str]) -> None:
+        if Kind.GRADIENT not in self._kinds:
+            return
+        fresh = [name for name in candidates if name not in self._gradients_seen]
+        if all(self.tensors[name].grad is None for name in fresh):
+            return
+        self._gradients_seen.update(fresh)
+        for name in fresh:
+            self._observe(Site(Kind.GRADIENT, name), self.tensors[name].grad)
+
+    def _before(self, place: int) -> Callable[[], None]:
+        def gradients_are_final() -> None:
+            if self.modules.step is None:
+                return
+            if len(self.optimizers) == 1:
+                self.gradients()
+                return
+            held = [self.name_of(p) for group in self.optimizers[place].param_groups for p in group["params"]]
+            self._observe_gradients([name for name in held if name is not None])
+
+        return gradients_are_final
+
+    def _after(self, place: int) -> Callable[[], None]:
+        def stepped() -> None:
+            if self.modules.step is not None:
+                self.steps_taken[place] += 1
+                if self._stepped_callback is not None:
+                    self._stepped_callback(place)
+
+        return stepped

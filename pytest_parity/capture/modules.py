@@ -1,0 +1,218 @@
+"""Observing module calls: forward hooks on every module, tensor hooks for activation gradients.
+
+Hooks return nothing unless a module is replayed, so the step's bits are those of a step without them. Full backward
+hooks are not used: they break on in-place operations and see nothing of modules that are called with keywords only.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
+from typing import Any, Protocol
+
+import torch
+from torch.utils.hooks import RemovableHandle
+
+from pytest_parity.capture.calls import Call, CallStack
+from pytest_parity.capture.names import module_aliases
+from pytest_parity.capture.random import Streams
+from pytest_parity.capture.tree import leaves
+from pytest_parity.names import BoundNames
+from pytest_parity.site import Kind, Site
+
+__all__ = ["ModuleObserver", "Observe", "Replay"]
+
+Observe = Callable[[Site, "torch.Tensor | None"], None]
+"""Takes an observation at the moment it is made; the tensor may change as soon as it returns."""
+
+
+class Replay(Protocol):
+    """Gives the golden's tensor of an output's site, for modules whose output is replayed."""
+
+    def __call__(self, site: Site) -> torch.Tensor | None:
+        """The recorded tensor, or ``None`` where the golden has none."""
+
+
+class ModuleObserver:
+    """The hooks on one model. ``observe`` gets every input and output while ``step`` is not ``None``."""
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        observe: Observe,
+        *,
+        streams: Streams,
+        names: BoundNames,
+        kinds: frozenset[Kind],
+        replay: Sequence[str] = (),
+        replayed: Replay | None = None,
+    ) -> None:
+        self._observe = observe
+        self._streams = streams
+        self._names = names
+        self._inputs = Kind.INPUT in kinds
+        self._outputs = Kind.ACTIVATION in kinds
+        self._gradients = Kind.ACTIVATION_GRADIENT in kinds
+        self._replay = tuple(replay)
+        self._replayed = replayed
+        self._model = model
+        self._orders: dict[Any, list[str] | None] = {}
+        self._handles: list[RemovableHandle] = []
+        self.aliases, self.compiled = module_aliases(model)
+        self._stack = CallStack(self.aliases)
+        self.step: int | None = None
+        self.on_first_call: Callable[[], None] | None = None
+        """Called when a module is called while no step is open (a test of one step, without a loop)."""
+
+    def attach(self) -> None:
+        """Register the hooks. A model that was compiled already is reset, or its hooks would never fire."""
+        if self.compiled:
+            torch._dynamo.reset()  # noqa: SLF001  its documented name
+        for module in self.aliases:
+            self._handles.append(module.register_forward_pre_hook(self._enter, with_kwargs=True))
+            self._handles.append(module.register_forward_hook(self._leave, with_kwargs=True, always_call=True))
+
+    def detach(self) -> None:
+        """Remove the hooks."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+
+    def begin_step(self, step: int) -> None:
+        """Count calls from 0 again and observe from here on."""
+        self._stack.reset()
+        self.step = step
+
+    def end_step(self) -> None:
+        """Observe no more until the next step."""
+        self.step = None
+
+    @property
+    def never_called(self) -> list[str]:
+        """The modules that this step has not called so far, by their first name."""
+        called = self._stack.called
+        return sorted(paths[0] for paths in self.aliases.values() if called.isdisjoint(paths))
+
+    def _enter(self, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if torch.compiler.is_compiling():
+            return
+        if self.step is None:
+            if self.on_first_call is None:
+                return
+            self.on_first_call()
+        call = self._stack.enter(module)
+        path, index = self._names.call(call.path, call.index)
+        if self._inputs and not call.recompute:
+            self._see_inputs(module, path, index, args, kwargs)
+        call.streams = self._streams.enter(self.step or 0, path, index)
+
+    def _leave(self, module: torch.nn.Module, _args: Any, _kwargs: Any, output: Any) -> Any:
+        if torch.compiler.is_compiling() or self.step is None:
+            return None
+        call = self._stack.leave(module)
+        if call is None:
+            return None
+        self._streams.leave(call.streams)
+        call.streams = None
+        if output is None and sys.exc_info()[1] is not call.exception:
+            return None  # the forward raised
+        path, index = self._names.call(call.path, call.index)
+        if self._outputs and not call.recompute:
+            self._see_outputs(path, index, output)
+        if self._gradients:
+            self._see_gradients(call, path, index, output)
+        if self._replay and any(fnmatchcase(path, pattern) for pattern in self._replay):
+            return self._replace(path, index, output)
+        return None
+
+    def _see_inputs(self, module: torch.nn.Module, path: str, index: int, args: Any, kwargs: dict[str, Any]) -> None:
+        values = [*args, *self._in_order(module, kwargs)] if kwargs else args
+        place = 0
+        for value in values:
+            found = [(leaf, tensor) for leaf, tensor in leaves(value, f"in.{place}") if tensor is not None]
+            place += bool(found)
+            for leaf, tensor in found:
+                self._observe(Site(Kind.INPUT, path, index, leaf), tensor)
+
+    def _in_order(self, module: torch.nn.Module, kwargs: dict[str, Any]) -> list[Any]:
+        """Keyword arguments in the order of the forward's signature, so that callers need not agree on keywords."""
+        forward = module.forward
+        key = getattr(forward, "__func__", forward)
+        if key not in self._orders:
+            try:
+                self._orders[key] = list(inspect.signature(forward).parameters)
+            except (TypeError, ValueError):
+                self._orders[key] = None
+        order = self._orders[key]
+        if order is None:
+            return list(kwargs.values())
+        first = [kwargs[name] for name in order if name in kwargs]
+        return first + [value for name, value in kwargs.items() if name not in order]
+
+    def _see_outputs(self, path: str, index: int, output: Any) -> None:
+        if isinstance(output, torch.Tensor):
+            self._observe(Site(Kind.ACTIVATION, path, index), output)
+            return
+        for leaf, tensor in leaves(output, "out"):
+            self._observe(Site(Kind.ACTIVATION, path, index, "" if output is None else leaf), tensor)
+
+    def _see_gradients(self, call: Call, path: str, index: int, output: Any) -> None:
+        """Hook the gradients of a call's outputs; under a reentrant checkpoint only the recompute's have any."""
+        if call.repeats is not None and call.repeats.differentiable:
+            return
+        for leaf, tensor in leaves(output, "out"):
+            if tensor is not None and tensor.requires_grad:
+                call.differentiable = True
+                site = Site(Kind.ACTIVATION_GRADIENT, path, index, "" if tensor is output else leaf)
+                tensor.register_hook(self._gradient_hook(site))
+
+    def _gradient_hook(self, site: Site) -> Callable[[torch.Tensor], None]:
+        def hook(gradient: torch.Tensor) -> None:
+            if self.step is not None:
+                self._observe(site, gradient)
+
+        return hook
+
+    def _replace(self, path: str, index: int, output: Any) -> Any:
+        if self._replayed is None:
+            return None
+        kind = Kind.ACTIVATION
+        if isinstance(output, torch.Tensor):
+            return _carry(output, self._replayed(Site(kind, path, index)))
+        recorded = {leaf: self._replayed(Site(kind, path, index, leaf)) for leaf, _ in leaves(output, "out")}
+        return _rebuild(output, recorded, "out")
+
+
+def _rebuild(value: Any, recorded: dict[str, torch.Tensor | None], prefix: str) -> Any:
+    if isinstance(value, torch.Tensor):
+        return _carry(value, recorded.get(prefix))
+    if isinstance(value, dict):
+        return type(value)((key, _rebuild(item, recorded, f"{prefix}.{key}")) for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        items = [_rebuild(item, recorded, f"{prefix}.{place}") for place, item in enumerate(value)]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    return value
+
+
+def _carry(own: torch.Tensor, recorded: torch.Tensor | None) -> torch.Tensor:
+    if recorded is None or recorded.shape != own.shape:
+        return own
+    recorded = recorded.to(device=own.device, dtype=own.dtype)
+    if not own.requires_grad:
+        return recorded
+    replaced: torch.Tensor = _Replaced.apply(own, recorded)  # type: ignore[no-untyped-call]
+    return replaced
+
+
+class _Replaced(torch.autograd.Function):
+    """The recorded value forward, the module's own path backward."""
+
+    @staticmethod
+    def forward(_context: Any, own: torch.Tensor, recorded: torch.Tensor) -> torch.Tensor:  # noqa: ARG004
+        return recorded
+
+    @staticmethod
+    def backward(_context: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:  # type: ignore[override]
+        return gradient, None

@@ -1,0 +1,170 @@
+"""Observing optimizers: when gradients are final, when a step was taken, and stepping one in isolation."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch.utils.hooks import RemovableHandle
+
+from pytest_parity.capture.tree import leaves
+
+__all__ = ["OptimizerObserver", "hyperparameters", "isolated_step", "state_leaves"]
+
+_PER_PARAMETER_LIMIT = 32 << 20
+"""Bytes of parameters that an isolated step handles at a time, where the optimizer treats each on its own."""
+
+
+class OptimizerObserver:
+    """The hooks on one optimizer. ``before`` is called when its gradients are final, ``after`` when it has stepped.
+
+    In a plain loop the gradients are final when the step begins. With ``step(closure)`` (Lightning, LBFGS) backward
+    runs inside the step, so they are final when the closure returns: its first run counts.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, before: Callable[[], None], after: Callable[[], None]) -> None:
+        self.optimizer = optimizer
+        self._before = before
+        self._after = after
+        self._handles: list[RemovableHandle] = []
+
+    def attach(self) -> None:
+        """Register the hooks."""
+        self._handles.append(self.optimizer.register_step_pre_hook(self._on_step))
+        self._handles.append(self.optimizer.register_step_post_hook(self._on_stepped))
+
+    def detach(self) -> None:
+        """Remove the hooks."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+
+    def _on_step(self, _optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        # torch passes the bound optimizer as the first positional argument of the step
+        closure = kwargs.get("closure", next((value for value in args if callable(value)), None))
+        if closure is None:
+            self._before()
+            return None
+        pending = [self._before]
+
+        def observed() -> Any:
+            loss = closure()
+            if pending:
+                pending.pop()()
+            return loss
+
+        if "closure" in kwargs:
+            return args, {**kwargs, "closure": observed}
+        return tuple(observed if value is closure else value for value in args), kwargs
+
+    def _on_stepped(self, _optimizer: Any, _args: Any, _kwargs: Any) -> None:
+        self._after()
+
+
+def hyperparameters(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
+    """Every ``param_groups`` value that is plain (numbers, strings, flags, tuples of them), a dict for each group."""
+    return [
+        {name: _plain(value) for name, value in group.items() if name != "params" and _plain(value) is not None}
+        for group in optimizer.param_groups
+    ]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, torch.Tensor) and value.numel() == 1:
+        return value.item()
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, (bool, int, float, str)) else None
+
+
+def state_leaves(state: Mapping[str, Any]) -> Iterator[tuple[str, torch.Tensor]]:
+    """A parameter's optimizer state: ``exp_avg``, ``step`` and the like; plain numbers as 0-d tensors."""
+    for path, value in _numbers(state):
+        if isinstance(value, torch.Tensor):
+            yield path, value
+        elif isinstance(value, (bool, int, float)):
+            yield path, torch.tensor(value, dtype=torch.float64 if isinstance(value, float) else None)
+
+
+def _numbers(state: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in state.items():
+        if isinstance(value, (torch.Tensor, bool, int, float)):
+            yield str(name), value
+        else:
+            yield from ((path, tensor) for path, tensor in leaves(value, str(name)) if tensor is not None)
+
+
+Start = tuple[torch.Tensor, "torch.Tensor | None", dict[str, torch.Tensor]]
+"""A parameter's weight, gradient and optimizer state, as the reference had them before its step."""
+
+
+def isolated_step(
+    optimizer: torch.optim.Optimizer, start: Callable[[torch.nn.Parameter], Start | None]
+) -> Iterator[tuple[torch.nn.Parameter, torch.Tensor]]:
+    """Step a copy of ``optimizer`` from another run's start, and yield each parameter with its copy's new value.
+
+    ``start`` gives a parameter's weight, gradient and state (fresh tensors), or ``None`` to leave it out. The copy has
+    the optimizer's class and hyperparameters, and none of its hooks; the optimizer itself, its parameters and their
+    gradients are not touched. torch's own optimizers treat each parameter alone, so theirs are stepped some at a time.
+    """
+    chosen = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for batch in _batches(chosen) if type(optimizer).__module__.startswith("torch.optim") else [chosen]:
+        copies: dict[torch.nn.Parameter, torch.nn.Parameter] = {}
+        state: dict[Any, Any] = {}
+        for parameter in batch:
+            begin = start(parameter)
+            if begin is None:
+                continue
+            copy = torch.nn.Parameter(begin[0].to(parameter.device), requires_grad=parameter.requires_grad)
+            copy.grad = None if begin[1] is None else begin[1].to(parameter.device)
+            own = optimizer.state.get(parameter, {})
+            if begin[2]:
+                state[copy] = {name: _like(value, own.get(name), copy) for name, value in begin[2].items()}
+            copies[parameter] = copy
+        if copies:
+            _step_copy(optimizer, copies, state)
+            yield from ((parameter, copy.detach()) for parameter, copy in copies.items())
+
+
+def _batches(parameters: Iterable[torch.nn.Parameter]) -> Iterator[list[torch.nn.Parameter]]:
+    batch: list[torch.nn.Parameter] = []
+    size = 0
+    for parameter in parameters:
+        batch.append(parameter)
+        size += parameter.numel() * parameter.element_size()
+        if size >= _PER_PARAMETER_LIMIT:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _like(value: torch.Tensor, own: Any, copy: torch.nn.Parameter) -> Any:
+    """Give a recorded state value the type and the device that the candidate's own state has."""
+    if isinstance(own, torch.Tensor):
+        return value.to(own.device)
+    if isinstance(own, (bool, int, float)):
+        return type(own)(value.item())
+    return value if value.dim() == 0 else value.to(copy.device)
+
+
+def _step_copy(
+    optimizer: torch.optim.Optimizer, copies: dict[torch.nn.Parameter, torch.nn.Parameter], state: dict[Any, Any]
+) -> None:
+    """Step a stand-in with the optimizer's own class and settings.
+
+    ``step`` is taken from the class: learning rate schedulers and precision plugins replace it on the instance with
+    functions that reach back to the original optimizer.
+    """
+    stand_in = object.__new__(type(optimizer))
+    stand_in.__dict__.update({name: value for name, value in vars(optimizer).items() if name != "step"})
+    stand_in.param_groups = [
+        {**group, "params": [copies[parameter] for parameter in group["params"] if parameter in copies]}
+        for group in optimizer.param_groups
+    ]
+    stand_in.state = defaultdict(dict, state)
+    stand_in._optimizer_step_pre_hooks = OrderedDict()  # noqa: SLF001  the copy has no observers
+    stand_in._optimizer_step_post_hooks = OrderedDict()  # noqa: SLF001
+    type(optimizer).step(stand_in)

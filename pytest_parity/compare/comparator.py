@@ -1,0 +1,324 @@
+"""Comparator: takes the candidate's observations one at a time and holds what comparing them found."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from fnmatch import fnmatchcase
+
+import torch
+
+from pytest_parity.compare.judge import Outcome, StreamJudge
+from pytest_parity.compare.region import Region, match
+from pytest_parity.compare.spool import Spool
+from pytest_parity.compare.tolerance import Tolerances
+from pytest_parity.compare.update import UpdateJudge
+from pytest_parity.errors import UsageError
+from pytest_parity.golden.entry import NONE, Entry
+from pytest_parity.golden.reader import Golden
+from pytest_parity.names import BoundNames
+from pytest_parity.result import Comparison, Delta, Tolerance, Verdict
+from pytest_parity.site import Kind, Site
+
+__all__ = ["Comparator", "Leave"]
+
+Leave = Callable[[int, int, Site, "torch.Tensor | None"], None]
+"""Takes a failing tensor of the candidate (step, order, site, tensor) at the moment it is seen."""
+
+_CALLS = frozenset({Kind.INPUT, Kind.ACTIVATION, Kind.ACTIVATION_GRADIENT})
+
+
+class Comparator:
+    """One case's check. Sites are the reference's; ``names`` gives the candidate's own back for messages.
+
+    Where a step of the golden fits into ``memory`` bytes, what is not bitwise equal is kept until the step ends, so
+    that ``rejudge`` can apply another tolerance; above it nothing is, and ``rejudge`` refuses.
+    """
+
+    def __init__(
+        self,
+        golden: Golden,
+        *,
+        tolerances: Tolerances,
+        kinds: frozenset[Kind],
+        memory: int,
+        names: BoundNames,
+        leave: Leave | None = None,
+    ) -> None:
+        self.golden = golden
+        self.step = -1
+        self.regions: Mapping[str, Region] = {}
+        self.configure(tolerances=tolerances, kinds=kinds, names=names)
+        self.further: dict[str, None] = {}
+        """Modules of the candidate that have no counterpart, in the order of their first calls."""
+        self.replayed: dict[str, str] = {}
+        """Replayed sites whose own value was another."""
+        self._leave = leave
+        self._judge = StreamJudge(golden)
+        self._update = UpdateJudge(golden)
+        self._memory = memory
+        self.keeps = memory >= max((self._size(step) for step in golden.steps), default=0)
+        self._spool = Spool(memory)
+        self._found: dict[Site, Delta] = {}
+        self._visited: list[int] = []
+        self._counts: Counter[str] = Counter()
+        self._kind_counts: Counter[str] = Counter()
+        self._elements = 0
+        self._deltas: list[Delta] = []
+        self._first: list[Delta] = []
+
+    def configure(
+        self,
+        *,
+        tolerances: Tolerances,
+        kinds: frozenset[Kind],
+        names: BoundNames,
+        unobservable: frozenset[str] = frozenset(),
+        replay: Iterable[str] = (),
+    ) -> None:
+        """Take on what a watch asks for; ``unobservable`` are the reference's names of modules that are compiled."""
+        self.tolerances = tolerances
+        self.kinds = kinds - {Kind.BATCH}  # the golden's own batches are what the candidate is given
+        self.names = names
+        self.unobservable = unobservable
+        self.replay = tuple(replay)
+        self._expect()
+
+    def _expect(self) -> None:
+        entries = self.golden.entries(self.step) if self.step in self.golden.steps else ()
+        self._expected: dict[Site, Entry] = {e.site: e for e in entries if e.site.kind in self.kinds}
+        self._paths = frozenset(site.path for site in self._expected if site.kind in _CALLS)
+
+    def _size(self, step: int) -> int:
+        return sum(entry.nbytes for entry in self.golden.entries(step) if entry.site.kind in self.kinds)
+
+    def begin(self, step: int) -> None:
+        """Open a step of the golden; ``regions`` are to be set once its batch is known."""
+        self.step = step
+        self.regions = {}
+        self._visited.append(step)
+        self._found = {}
+        self._expect()
+
+    def entry(self, site: Site) -> Entry | None:
+        """The golden's entry at a site of the current step, whatever its kind."""
+        return self._expected.get(site) or self.golden.entry(self.step, site)
+
+    def see(self, site: Site, value: torch.Tensor | None, call: Tolerance | None = None) -> None:
+        """Compare one observation with the golden's at the same site; ``call`` is a tolerance of this call only."""
+        if site in self._found or site.kind not in self.kinds:
+            return
+        entry = self._expected.get(site)
+        if entry is None:
+            self._see_extra(site, value)
+            return
+        outcome = self._compare(entry, value, call)
+        self._settle(entry, outcome)
+        if value is None or outcome.verdict is Verdict.EQUAL:
+            return
+        if self.keeps or site.kind is Kind.WEIGHT:
+            self._spool.put(site, value)
+        if outcome.verdict.fails and self._leave is not None:
+            self._leave(self.step, entry.order, site, value)
+
+    def see_update(self, site: Site, new: torch.Tensor, *, isolated: bool, call: Tolerance | None = None) -> None:
+        """Compare an updated weight: on the update, new minus start.
+
+        ``isolated``: stepped from the reference's own start, which is then its start too; else the candidate's own.
+        """
+        entry = self._expected.get(site)
+        start = self.golden.entry(self.step, Site(Kind.WEIGHT, site.path))
+        if site in self._found or site.kind not in self.kinds:
+            return
+        if entry is None or start is None or tuple(new.shape) != entry.shape or entry.dtype == NONE:
+            self.see(site, new, call)
+            return
+        own = None if isolated else self._spool.get(Site(Kind.WEIGHT, site.path))
+        tolerance = self._tolerance(entry, new, call)
+        outcome = self._update(entry, start, new, own, tolerance)
+        self._settle(entry, outcome)
+        if outcome.verdict is not Verdict.EQUAL:
+            if self.keeps:
+                self._spool.put(site, new)
+            if outcome.verdict.fails and self._leave is not None:
+                self._leave(self.step, entry.order, site, new)
+
+    def rejudge(self, kinds: frozenset[Kind], call: Tolerance, where: str) -> None:
+        """Judge what the step has seen of ``kinds`` again, by a tolerance given in a call."""
+        if not self.keeps:
+            size = max(self._size(step) for step in self.golden.steps)
+            raise UsageError(
+                f"{where}: a step of {self.golden.case} is {size / 1e6:.0f} MB, over parity_memory "
+                f"({self._memory / 1e6:.0f} MB), so it was judged as it streamed by and is gone. Declare the tolerance "
+                f"where the watch begins, watch(..., tolerances={{'{min(kinds).value}': ({call.rtol}, {call.atol})}}), "
+                f"or raise parity_memory in the ini file."
+            )
+        for site, delta in list(self._found.items()):
+            if site.kind not in kinds or delta.verdict is Verdict.EQUAL or site not in self._expected:
+                continue
+            entry, kept = self._expected[site], self._spool.get(site)
+            if kept is None:
+                continue
+            start = self.golden.entry(self.step, Site(Kind.WEIGHT, site.path))
+            if site.kind is Kind.UPDATED_WEIGHT and start is not None:
+                own = self._spool.get(Site(Kind.WEIGHT, site.path))
+                self._settle(entry, self._update(entry, start, kept, own, call))
+            else:
+                self._settle(entry, self._compare(entry, kept, call))
+
+    def seen(self, site: Site) -> bool:
+        """Whether the step has an observation at this site."""
+        return site in self._found
+
+    def fill(self, kinds: Iterable[Kind]) -> None:
+        """Settle what the golden has of ``kinds`` in this step and the candidate has not: missing, or unobservable."""
+        wanted = frozenset(kinds)
+        for site, entry in self._expected.items():
+            if site.kind in wanted and site not in self._found:
+                self._miss(site, entry)
+
+    def fill_value(self, value: Site) -> None:
+        """Settle the leaves of a named value that the candidate's has not."""
+        for site, entry in self._expected.items():
+            if _same_value(site, value) and site not in self._found:
+                self._miss(site, entry)
+
+    def value_fails(self, value: Site) -> bool:
+        """Whether a leaf of a named value fails."""
+        return any(_same_value(site, value) and delta.verdict.fails for site, delta in self._found.items())
+
+    def _miss(self, site: Site, entry: Entry) -> None:
+        hidden = site.kind in _CALLS and site.path in self.unobservable
+        verdict = Verdict.UNOBSERVABLE if hidden else Verdict.MISSING
+        self._found[site] = Delta(
+            str(site), self.step, entry.order, verdict, candidate=self._own(site), detail=_shape(entry)
+        )
+
+    def failing(self, kinds: frozenset[Kind] | None = None) -> list[Delta]:
+        """The current step's failures."""
+        return [d for site, d in self._found.items() if d.verdict.fails and (kinds is None or site.kind in kinds)]
+
+    def end(self) -> None:
+        """Close the step; what was not seen is missing."""
+        if self.step < 0:
+            return
+        self.fill(self.kinds)
+        counts, kinds, elements, deltas, first = self._tally()
+        self._counts, self._kind_counts, self._elements = counts, kinds, elements
+        self._deltas, self._first = deltas, first
+        self._spool.clear()
+        self._expected, self._found, self.step = {}, {}, -1
+
+    def finish(self) -> None:
+        """Close the last step, and count the steps that the candidate never came to as missing."""
+        self.end()
+        for step in self.golden.steps:
+            if step not in self._visited:
+                self.begin(step)
+                self.end()
+
+    @property
+    def expected(self) -> int:
+        """How many sites the golden has to compare."""
+        return sum(e.site.kind in self.kinds for step in self.golden.steps for e in self.golden.entries(step))
+
+    @property
+    def first_failing_step(self) -> list[Delta]:
+        """Every delta of the first step that fails, in execution order."""
+        return self._tally()[4]
+
+    def comparison(self) -> Comparison:
+        """What is known so far."""
+        counts, kinds, elements, deltas, _ = self._tally()
+        compared = sum(kinds.values())
+        return Comparison(
+            case=self.golden.case,
+            expected=self.expected,
+            compared=compared,
+            counts=dict(counts),
+            kinds=dict(kinds),
+            deltas=tuple(deltas),
+            steps=tuple(self._visited),
+            elements=elements,
+        )
+
+    def notes(self) -> Iterator[str]:
+        """What is not a verdict on a site, and should be said."""
+        if self.further:
+            yield f"modules of the candidate without a counterpart: {_listed(self.further)}"
+        if self.replayed:
+            yield f"replayed, and the candidate's own output is another: {_listed(self.replayed)}"
+
+    def _tally(self) -> tuple[Counter[str], Counter[str], int, list[Delta], list[Delta]]:
+        counts, kinds, elements = self._counts.copy(), self._kind_counts.copy(), self._elements
+        ordered = sorted(self._found.items(), key=lambda item: (item[1].order < 0, item[1].order))
+        for site, delta in ordered:
+            counts[delta.verdict.value] += 1
+            elements += delta.elements
+            if delta.verdict.compared:
+                kinds[site.kind.value] += 1
+        found = [delta for _, delta in ordered]
+        deltas = [d for d in found if d.verdict not in {Verdict.EQUAL, Verdict.CLOSE}]
+        first = self._first or (found if any(d.verdict.fails for d in found) else [])
+        return counts, kinds, elements, self._deltas + deltas, first
+
+    def _compare(self, entry: Entry, value: torch.Tensor | None, call: Tolerance | None) -> Outcome:
+        tolerance = self._tolerance(entry, value, call)
+        return self._judge(entry, value, tolerance, region=match(self.regions, entry.site))
+
+    def _tolerance(self, entry: Entry, value: torch.Tensor | None, call: Tolerance | None) -> Tolerance:
+        dtype = entry.dtype if value is None else str(value.dtype).removeprefix("torch.")
+        return self.tolerances.of(entry.site, dtype, entry.dtype, call)
+
+    def _settle(self, entry: Entry, outcome: Outcome) -> None:
+        site, verdict = entry.site, outcome.verdict
+        own = self._own(site) if verdict.fails else ""
+        delta = Delta(
+            site=str(site),
+            step=self.step,
+            order=entry.order,
+            verdict=verdict,
+            elements=outcome.elements,
+            tolerance=outcome.tolerance,
+            metrics=outcome.metrics,
+            candidate=own if own != str(site) else "",
+            detail=outcome.detail,
+        )
+        if verdict.fails and site.kind is Kind.ACTIVATION and any(fnmatchcase(site.path, p) for p in self.replay):
+            self.replayed[f"{site} in step {self.step}"] = verdict.value
+            delta = replace(delta, verdict=Verdict.CLOSE, detail="replayed")
+        self._found[site] = delta
+
+    def _see_extra(self, site: Site, value: torch.Tensor | None) -> None:
+        if site.kind in _CALLS and site.path not in self._paths:
+            self.further.setdefault(self.names.back(site.path))
+            return
+        shape = "None" if value is None else f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}"
+        self._found[site] = Delta(str(site), self.step, -1, Verdict.EXTRA, candidate=self._own(site), detail=shape)
+        if self._leave is not None:
+            self._leave(self.step, len(self._expected) + len(self._found), site, value)
+
+    def _own(self, site: Site) -> str:
+        """The candidate's own name of a site, empty where it is the reference's."""
+        if site.call is not None and site.kind in _CALLS:
+            path, call = self.names.back_call(site.path, site.call)
+            own = str(replace(site, path=path, call=call))
+        elif site.kind in {Kind.OUTPUT, Kind.LOSS}:
+            return ""
+        else:
+            own = str(replace(site, path=self.names.back(site.path)))
+        return "" if own == str(site) else own
+
+
+def _same_value(site: Site, value: Site) -> bool:
+    return site.kind is value.kind and site.path == value.path and site.call == value.call
+
+
+def _listed(names: Mapping[str, object], limit: int = 8) -> str:
+    shown = ", ".join(list(names)[:limit])
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
+
+
+def _shape(entry: Entry) -> str:
+    return "None" if entry.dtype == NONE else f"{entry.shape} {entry.dtype}"

@@ -1,0 +1,55 @@
+"""Dtypes: their names on disk, how their values are compared, and their bits."""
+
+from __future__ import annotations
+
+import torch
+
+__all__ = ["EXACT", "dtype_name", "is_exact", "rounding", "same_bits", "screen_dtype"]
+
+_NAMES = {dtype: str(dtype).removeprefix("torch.") for dtype in vars(torch).values() if isinstance(dtype, torch.dtype)}
+
+EXACT = frozenset(dtype for dtype in _NAMES if not dtype.is_floating_point and not dtype.is_complex)
+"""Integers and booleans: no tolerance applies to them."""
+
+_SCREENED = {
+    torch.float16: torch.float32,
+    torch.bfloat16: torch.float32,
+    torch.float32: torch.float32,
+    torch.float64: torch.float64,
+}
+_WORD = 4
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """``float32`` for ``torch.float32``, as a golden writes it."""
+    return _NAMES[dtype]
+
+
+def is_exact(actual: torch.dtype, expected: torch.dtype) -> bool:
+    """Whether a pair is compared exactly: both sides are integers or booleans."""
+    return actual in EXACT and expected in EXACT
+
+
+def screen_dtype(dtype: torch.dtype) -> torch.dtype | None:
+    """The dtype in which the cheap pass compares values of ``dtype``; ``None`` where there is no cheap pass."""
+    return _SCREENED.get(dtype)
+
+
+def rounding(dtype: torch.dtype) -> float:
+    """The distance from 1 to the next number of a floating dtype; 0 for the exact ones."""
+    return 0.0 if dtype in EXACT else float(torch.finfo(dtype).eps)
+
+
+def same_bits(actual: torch.Tensor, expected: torch.Tensor) -> bool:
+    """Whether two flat, contiguous tensors of one dtype hold the same bits.
+
+    Compared as 32-bit integers where the memory allows it: the fastest comparison that torch has for every width, one
+    in which a NaN equals itself and ``-0.0`` is not ``0.0``.
+    """
+    word = torch.int32 if _in_words(actual) and _in_words(expected) else torch.uint8
+    return torch.equal(actual.view(word), expected.view(word))
+
+
+def _in_words(flat: torch.Tensor) -> bool:
+    size = flat.element_size()
+    return size % _WORD == 0 or ((flat.numel() * size) % _WORD == 0 and (flat.storage_offset() * size) % _WORD == 0)

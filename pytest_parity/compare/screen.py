@@ -1,0 +1,90 @@
+"""Screen: the cheap pass, which says "all within tolerance" of a pair of pieces, or leaves it to the metrics."""
+
+from __future__ import annotations
+
+import torch
+
+from pytest_parity.compare.dtypes import screen_dtype
+from pytest_parity.compare.pieces import Scratch
+from pytest_parity.result import Tolerance
+
+__all__ = ["Screen", "UpdateScreen", "widened"]
+
+_GUARD = 16
+"""Roundings of the work dtype by which the screen is stricter than the rule."""
+
+
+class Screen:
+    """``|a-r| <= atol + rtol*|r|`` over the pieces of one site, as ``max(|a-r| - rtol*|r|) <= atol``.
+
+    Computed in the work dtype (float32, or float64 for float64) with both numbers of the tolerance made smaller by more
+    than the rounding on the way can add, so that a pass here is a pass of the rule in exact arithmetic; what is nearer
+    to the bound, and whatever holds a NaN or an infinity, is for the metrics to decide. ``largest`` is the reference's
+    largest magnitude so far, followed only until it is above ``atol``.
+    """
+
+    def __init__(self, tolerance: Tolerance, dtype: torch.dtype, scratch: Scratch) -> None:
+        self._scratch = scratch
+        self._work = screen_dtype(dtype)
+        guard = 0.0 if self._work is None else 1.0 - _GUARD * torch.finfo(self._work).eps
+        self._rtol = tolerance.rtol * guard
+        self._bound = tolerance.atol * guard
+        self._atol = tolerance.atol
+        self.largest = 0.0
+
+    @property
+    def vacuous(self) -> bool:
+        """Whether, from the pieces seen, ``atol`` is not known to be below the reference's largest magnitude."""
+        return self._atol > 0 and self.largest <= self._atol
+
+    def __call__(self, actual: torch.Tensor, expected: torch.Tensor) -> bool:
+        """Whether two flat pieces of one dtype are certainly within tolerance."""
+        work = self._work
+        if work is None:
+            return False
+        actual = widened(actual, work, "wide_actual", self._scratch)
+        expected = widened(expected, work, "wide_expected", self._scratch)
+        distance = self._scratch.take("distance", work, actual.numel())
+        torch.sub(actual, expected, out=distance).abs_()
+        return self._within(distance, self._magnitude(expected))
+
+    def _magnitude(self, expected: torch.Tensor) -> torch.Tensor:
+        size = self._scratch.take("size", expected.dtype, expected.numel())
+        torch.abs(expected, out=size)
+        if self.vacuous:
+            self.largest = max(self.largest, float(size.amax()))
+        return size
+
+    def _within(self, distance: torch.Tensor, size: torch.Tensor) -> bool:
+        distance.sub_(size, alpha=self._rtol)
+        return float(distance.amax()) <= self._bound
+
+
+class UpdateScreen(Screen):
+    """The same for an update from a start that both sides share, with the rounding of the weights allowed for."""
+
+    def __init__(self, tolerance: Tolerance, dtype: torch.dtype, scratch: Scratch, slack: float) -> None:
+        super().__init__(tolerance, dtype, scratch)
+        self._slack = 0.0 if self._work is None else slack * (1.0 - _GUARD * torch.finfo(self._work).eps)
+
+    def update(self, new: torch.Tensor, expected: torch.Tensor, start: torch.Tensor) -> bool:
+        """Whether flat pieces of new weights, the reference's and their common start are certainly within tolerance."""
+        work = self._work
+        if work is None:
+            return False
+        new = widened(new, work, "wide_actual", self._scratch)
+        expected = widened(expected, work, "wide_expected", self._scratch)
+        start = widened(start, work, "wide_start", self._scratch)
+        distance = self._scratch.take("distance", work, new.numel())
+        moved = self._scratch.take("moved", work, new.numel())
+        torch.sub(new, expected, out=distance).abs_()
+        torch.sub(expected, start, out=moved)
+        size = self._magnitude(moved)
+        torch.abs(expected, out=moved)
+        distance.sub_(moved, alpha=self._slack)
+        return self._within(distance, size)
+
+
+def widened(piece: torch.Tensor, dtype: torch.dtype, name: str, scratch: Scratch) -> torch.Tensor:
+    """A piece in another dtype: itself, or a copy in the scratch buffer ``name``."""
+    return piece if piece.dtype is dtype else scratch.take(name, dtype, piece.numel()).copy_(piece)

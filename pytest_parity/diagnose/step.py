@@ -1,0 +1,145 @@
+"""One step as the diagnosis sees it: every site with its verdict, and the reference's module calls around them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import inf
+
+from pytest_parity.names import BoundNames
+from pytest_parity.result import Delta, Verdict
+from pytest_parity.site import ROOT, Kind, Site
+
+__all__ = ["Call", "Seen", "Step", "above", "prefixes"]
+
+FORWARD = frozenset({Kind.INPUT, Kind.ACTIVATION})
+_AGREEING = frozenset({Verdict.EQUAL, Verdict.CLOSE})
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A delta with its site read."""
+
+    delta: Delta
+    site: Site
+
+    @property
+    def order(self) -> int:
+        """The place in the reference's execution order; -1 for what only the candidate has."""
+        return self.delta.order
+
+    @property
+    def fails(self) -> bool:
+        """Whether it fails the check."""
+        return self.delta.verdict.fails
+
+    @property
+    def agrees(self) -> bool:
+        """Whether values were compared and agree."""
+        return self.delta.verdict in _AGREEING
+
+    @property
+    def absent(self) -> bool:
+        """Whether the golden has a tensor and the candidate has none."""
+        return self.delta.verdict is Verdict.MISSING
+
+    @property
+    def extra(self) -> bool:
+        """Whether the golden has no such site."""
+        return self.delta.order < 0
+
+    @property
+    def surplus(self) -> bool:
+        """Whether only the candidate has a tensor there; the golden may have the site, and None at it."""
+        return self.delta.verdict is Verdict.EXTRA
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A module call of the reference's: its inputs were seen from ``start`` on, its output at ``end``."""
+
+    path: str
+    index: int
+    start: float
+    """Minus infinity where no input was recorded."""
+    end: float
+    """Infinity where no output was."""
+    sites: tuple[Seen, ...]
+
+    @property
+    def uncalled(self) -> bool:
+        """Whether the candidate never made this call; one that gave None in place of a tensor was made."""
+        return all(seen.absent and not seen.delta.detail.endswith("got None") for seen in self.sites)
+
+    def holds(self, order: int, path: str) -> bool:
+        """Whether this call was under way at a point at which ``path`` is called.
+
+        Where only one end of it is known, the name has to say the rest.
+        """
+        if not self.start < order < self.end:
+            return False
+        return self.path in prefixes(path)[1:] or not (self.start == -inf or self.end == inf)
+
+
+class Step:
+    """The sites of one step. What is looked up often is computed once."""
+
+    def __init__(self, observed: Iterable[Delta], names: BoundNames) -> None:
+        self.names = names
+        self.seen = sorted(
+            (Seen(delta, Site.parse(delta.site)) for delta in observed),
+            key=lambda seen: (seen.order < 0, seen.order),
+        )
+
+    @cached_property
+    def forward(self) -> list[Seen]:
+        """Inputs and activations, in execution order, extras last."""
+        return [seen for seen in self.seen if seen.site.kind in FORWARD]
+
+    @cached_property
+    def calls(self) -> dict[tuple[str, int], Call]:
+        """The reference's calls by module and index."""
+        grouped: defaultdict[tuple[str, int], list[Seen]] = defaultdict(list)
+        for seen in self.forward:
+            if not seen.extra:
+                grouped[seen.site.path, seen.site.call or 0].append(seen)
+        return {key: _call(*key, sites) for key, sites in grouped.items()}
+
+    def kind(self, *kinds: Kind) -> list[Seen]:
+        """The sites of these kinds, in execution order, extras last."""
+        return [seen for seen in self.seen if seen.site.kind in kinds]
+
+    def caller(self, call: Call) -> Call | None:
+        """The innermost recorded call around a call; None where the model's own code, unobserved, makes it."""
+        order = min(seen.order for seen in call.sites)
+        around = [other for other in self.calls.values() if other is not call and other.holds(order, call.path)]
+        return min(around, key=lambda other: (other.end, -other.start), default=None)
+
+    def own_module(self, path: str, call: int = 0) -> str:
+        """The candidate's name of a module of the reference's."""
+        return self.names.back_call(path, call)[0]
+
+    def last_agreeing(self, seen: Sequence[Seen], before: float = inf) -> str:
+        """The last of these sites that agrees, before a point in execution order."""
+        return next((s.delta.site for s in reversed(seen) if s.agrees and 0 <= s.order < before), "")
+
+
+def above(path: str) -> str:
+    """The path of what holds a module or parameter."""
+    return path.rpartition(".")[0] or ROOT
+
+
+def prefixes(path: str) -> list[str]:
+    """A path and everything above it, the root last."""
+    if path == ROOT:
+        return [ROOT]
+    parts = path.split(".")
+    return [*(".".join(parts[:depth]) for depth in range(len(parts), 0, -1)), ROOT]
+
+
+def _call(path: str, index: int, sites: list[Seen]) -> Call:
+    starts = [seen.order for seen in sites if seen.site.kind is Kind.INPUT]
+    ends = [seen.order for seen in sites if seen.site.kind is Kind.ACTIVATION]
+    return Call(path, index, min(starts, default=-inf), max(ends, default=inf), tuple(sites))

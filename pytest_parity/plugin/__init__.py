@@ -1,0 +1,66 @@
+"""The pytest plugin: what of pytest-parity a person meets in a test run.
+
+Nothing here imports torch, so that a run without parity tests, ``pytest --version`` and the controller of pytest-xdist
+never do. In the order of a run:
+
+================  ====================================================================================
+``options``       command line, ini file and environment, resolved once
+``cases``         at collection: markers read, each test given its case, ``--parity-case``
+``fixtures``      ``parity``, and the fixtures that a project overrides
+``outcome``       a body that passed is concluded, another abandoned; the report
+``controller``    the results of all tests, the summary, ``--parity-strict``
+================  ====================================================================================
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_parity import hookspec
+from pytest_parity.errors import UsageError
+from pytest_parity.plugin.cases import CASES, Cases, pytest_collection_modifyitems, pytest_make_collect_report
+from pytest_parity.plugin.controller import Controller
+from pytest_parity.plugin.fixtures import parity, parity_names, parity_seed, parity_tolerances
+from pytest_parity.plugin.marker import SIGNATURE
+from pytest_parity.plugin.options import OPTIONS, Options, is_worker, pytest_addoption
+from pytest_parity.plugin.outcome import pytest_report_teststatus, pytest_runtest_call, pytest_runtest_makereport
+
+__all__ = [
+    "parity",
+    "parity_names",
+    "parity_seed",
+    "parity_tolerances",
+    "pytest_addhooks",
+    "pytest_addoption",
+    "pytest_collection_modifyitems",
+    "pytest_configure",
+    "pytest_make_collect_report",
+    "pytest_report_teststatus",
+    "pytest_runtest_call",
+    "pytest_runtest_makereport",
+    "pytest_sessionfinish",
+]
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Let projects implement the hooks of ``hookspec``."""
+    pluginmanager.add_hookspecs(hookspec)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Resolve the options; a wrong one ends the run here, with exit status 4."""
+    config.addinivalue_line("markers", f"{SIGNATURE}: the test's case, and how it is compared")
+    try:
+        config.stash[OPTIONS] = Options.of(config)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from error
+    config.stash[CASES] = Cases()
+    if not is_worker(config):
+        config.pluginmanager.register(Controller(config), "parity-controller")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell the controller which cases there are, where this is a worker of pytest-xdist."""
+    if is_worker(session.config):
+        workeroutput: dict[str, object] = session.config.workeroutput  # type: ignore[attr-defined]
+        workeroutput["parity_cases"] = sorted(session.config.stash[CASES].owners)

@@ -1,0 +1,106 @@
+"""The run as a whole, in the process that reports it: results gathered, the summary, and what ``--parity-strict`` asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pytest
+
+from pytest_parity.golden.cases import cases
+from pytest_parity.plugin.cases import CASES
+from pytest_parity.plugin.options import OPTIONS
+from pytest_parity.plugin.results import CaseResult, attached
+from pytest_parity.plugin.strict import covers_everything, drift_lines, stale_lines
+
+__all__ = ["Controller"]
+
+
+class Controller:
+    """Registered where tests are reported: the only process there is, or pytest-xdist's controller."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._options = config.stash[OPTIONS]
+        self._results: list[CaseResult] = []
+        self._collected: set[str] | None = None
+        """The cases of every test collected, deselected ones too; ``None`` where nobody told."""
+        self._unseen: list[str] = []
+        """Modules that were skipped or failed as a whole: any golden may be one of theirs."""
+        self._complaints: list[str] = []
+
+    def pytest_report_header(self) -> str | None:
+        """Say where the goldens are, to those who have or make some."""
+        root = self._options.root
+        if self._options.recording:
+            return f"parity: recording to {root}"
+        return f"parity: checking against {root}" if root.is_dir() else None
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Note what was not collected."""
+        if not report.passed:
+            self._unseen.append(report.nodeid)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Without xdist, the tests were collected here; xdist's controller never comes by."""
+        self._collected = set(session.config.stash[CASES].owners)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """With xdist, a worker tells at its end."""
+        told = getattr(node, "workeroutput", {}).get("parity_cases")
+        if told is not None:
+            self._collected = (self._collected or set()) | set(told)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Gather a case's result, which travelled on its test's report."""
+        result = attached(report)
+        if result is not None:
+            self._results.append(result)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Fail a run that passed, where ``--parity-strict`` finds something."""
+        if not self._options.strict:
+            return
+        self._complaints = [*self._stale(), *drift_lines(self._results)]
+        if self._complaints and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _stale(self) -> list[str]:
+        if self._collected is None or self._unseen or not covers_everything(self._config):
+            return []
+        return stale_lines(self._options.root, set(cases(self._options.root)) - self._collected)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Section ``parity``: a line per case, what the project adds, what ``--parity-strict`` found."""
+        quiet = self._config.get_verbosity() < 0
+        lines = [_line(result) for result in self._results if result.outcome == "failed" or not quiet]
+        lines += [] if quiet else self._project_lines()
+        if not lines and not self._complaints:
+            return
+        terminalreporter.section("parity")
+        for line in lines:
+            terminalreporter.write_line(line)
+        for complaint in self._complaints:
+            terminalreporter.write_line(complaint, red=True)
+
+    def _project_lines(self) -> list[str]:
+        if not self._results:
+            return []
+        answers = self._config.hook.pytest_parity_report(config=self._config, results=tuple(self._results))
+        return [line for answer in reversed(answers) for line in _as_lines(answer)]
+
+
+def _as_lines(answer: str | Sequence[str]) -> Iterable[str]:
+    return [answer] if isinstance(answer, str) else answer
+
+
+def _line(result: CaseResult) -> str:
+    from pytest_parity.report import recorded_line, summary_line  # noqa: PLC0415
+
+    if result.recorded is not None:
+        return recorded_line(result.recorded)
+    if result.comparison is not None and (result.outcome == "passed" or not result.comparison.passed):
+        return summary_line(result.comparison)
+    return f"{result.case}: {result.message}"

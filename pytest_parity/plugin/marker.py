@@ -1,0 +1,137 @@
+"""The marker ``parity``: what a test says about its case, validated at collection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from pytest_parity.compare.tolerance import make
+from pytest_parity.errors import UsageError
+from pytest_parity.golden.cases import check_case_name
+from pytest_parity.plugin.options import RNG_MODES
+from pytest_parity.plugin.text import nearest, quoted
+from pytest_parity.site import Kind
+
+__all__ = ["SIGNATURE", "Marker", "read_marker"]
+
+SIGNATURE = "parity(case, *, names, kinds, rtol, atol, valid, rng, replay)"
+_KEYWORDS = ("case", "names", "kinds", "rtol", "atol", "valid", "rng", "replay")
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """A test's markers, read together: each keyword from the marker nearest to the test that gives it."""
+
+    case: str | None = None
+    names: Any = None
+    kinds: frozenset[Kind] | None = None
+    rtol: float | None = None
+    atol: float | None = None
+    valid: Mapping[str, Any] | None = None
+    rng: str | None = None
+    replay: tuple[str, ...] = ()
+
+
+def read_marker(item: pytest.Item) -> Marker:
+    """Read and validate the markers of a test, its class and its module; raises ``UsageError``."""
+    found: dict[str, Any] = {}
+    for mark in item.iter_markers("parity"):
+        for keyword, value in _validated(mark).items():
+            found.setdefault(keyword, value)
+    return Marker(**found)
+
+
+def _validated(mark: pytest.Mark) -> dict[str, Any]:
+    given = _arguments(mark)
+    tolerance = make(given.pop("rtol", None), given.pop("atol", None), "@pytest.mark.parity")
+    values = {keyword: _CHECKS[keyword](value) for keyword, value in given.items() if value is not None}
+    return values | ({"rtol": tolerance.rtol, "atol": tolerance.atol} if tolerance else {})
+
+
+def _arguments(mark: pytest.Mark) -> dict[str, Any]:
+    if len(mark.args) > 1:
+        raise UsageError(
+            f"@pytest.mark.parity takes one name without a keyword, the case, and was given {len(mark.args)}; "
+            f"write: {SIGNATURE}"
+        )
+    for keyword in mark.kwargs:
+        if keyword not in _KEYWORDS:
+            raise UsageError(
+                f"@pytest.mark.parity has no keyword {keyword!r}{nearest(keyword, _KEYWORDS)}; write: {SIGNATURE}"
+            )
+    if mark.args and "case" in mark.kwargs:
+        raise UsageError(
+            f"@pytest.mark.parity was given the case twice: {mark.args[0]!r}, case={mark.kwargs['case']!r}"
+        )
+    return {"case": mark.args[0], **mark.kwargs} if mark.args else dict(mark.kwargs)
+
+
+def _case(value: Any) -> str:
+    if not isinstance(value, str):
+        raise UsageError(
+            f"@pytest.mark.parity({value!r}): the case is its name, a string; write: @pytest.mark.parity('nest/tiny')"
+        )
+    check_case_name(value)
+    return value
+
+
+def _names(value: Any) -> Any:
+    if isinstance(value, str) or not (callable(value) or isinstance(value, Iterable)):
+        raise UsageError(
+            f"@pytest.mark.parity(names={value!r}): a name map is a table of rules or a function; "
+            "write: names={'encoder.blocks.{i}': 'encoder.layers.{i}'}"
+        )
+    return value
+
+
+def _kinds(value: Any) -> frozenset[Kind]:
+    known = [str(kind) for kind in Kind]
+    names = _strings("kinds", value, "['activation', 'gradient']")
+    for name in names:
+        if str(name) not in known:
+            raise UsageError(
+                f"@pytest.mark.parity(kinds=...): {name!r} is no kind{nearest(str(name), known)}; "
+                f"there are: {quoted(known)}"
+            )
+    return frozenset(Kind(name) for name in names)
+
+
+def _valid(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping) or not all(isinstance(pattern, str) for pattern in value):
+        raise UsageError(
+            f"@pytest.mark.parity(valid={value!r}): valid regions are a table from patterns of module paths; "
+            "write: valid={'encoder.layers.*': Valid(dim=1, lengths='audio_len')}"
+        )
+    return value
+
+
+def _rng(value: Any) -> str:
+    if value not in RNG_MODES:
+        raise UsageError(f"@pytest.mark.parity(rng={value!r}): rng is one of: {quoted(RNG_MODES)}")
+    return str(value)
+
+
+def _replay(value: Any) -> tuple[str, ...]:
+    return _strings("replay", value, "['mask_processor']")
+
+
+def _strings(keyword: str, value: Any, example: str) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise UsageError(f"@pytest.mark.parity({keyword}={value!r}): {keyword} is a list; write: {keyword}={example}")
+    found = tuple(value)
+    if not found or not all(isinstance(name, str) for name in found):
+        raise UsageError(f"@pytest.mark.parity({keyword}={value!r}): a list of names; write: {keyword}={example}")
+    return found
+
+
+_CHECKS: dict[str, Callable[[Any], Any]] = {
+    "case": _case,
+    "names": _names,
+    "kinds": _kinds,
+    "valid": _valid,
+    "rng": _rng,
+    "replay": _replay,
+}

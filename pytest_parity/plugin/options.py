@@ -1,0 +1,185 @@
+"""What a run was asked to do: command line, ini file, environment and defaults, resolved once into ``Options``."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from pytest_parity.compare.tolerance import Table
+from pytest_parity.errors import UsageError
+from pytest_parity.plugin.tables import read_tolerances
+from pytest_parity.plugin.text import quoted
+
+__all__ = ["OPTIONS", "RNG_MODES", "Options", "is_worker", "parse_size", "pytest_addoption"]
+
+RNG_MODES = ("keyed", "global", "off")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([KMGT])(i?)B?|B)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The run's settings; every path is absolute."""
+
+    record: bool
+    missing: bool
+    """Record only the cases that have no golden; the others are checked."""
+    root: Path
+    """Where the goldens are, or go."""
+    named: bool
+    """The command line names ``root``."""
+    out: Path
+    cases: tuple[str, ...]
+    strict: bool
+    memory: int
+    """Bytes."""
+    seed: int
+    rng: str | None
+    tolerances: Table
+
+    @property
+    def recording(self) -> bool:
+        """Whether this run may write goldens."""
+        return self.record or self.missing
+
+    @classmethod
+    def of(cls, config: pytest.Config) -> Options:
+        """Resolve them; raises ``UsageError``."""
+        option = config.option
+        options = cls(
+            record=option.parity_record,
+            missing=option.parity_record_missing,
+            root=_root(config),
+            named=option.parity_ref is not None,
+            out=_place(config, option.parity_out, "parity_out") or config.rootpath / ".parity",
+            cases=tuple(option.parity_case),
+            strict=option.parity_strict,
+            memory=parse_size(_ini(config, "parity_memory")),
+            seed=_seed(_ini(config, "parity_seed")),
+            rng=_rng(_ini(config, "parity_rng")),
+            tolerances=read_tolerances(config.rootpath / "pyproject.toml"),
+        )
+        _check(options, config)
+        return options
+
+
+OPTIONS = pytest.StashKey[Options]()
+
+
+def is_worker(config: pytest.Config) -> bool:
+    """Whether this process runs tests for a controller elsewhere (pytest-xdist)."""
+    return hasattr(config, "workerinput")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the options of group ``parity`` and the ini options."""
+    group = parser.getgroup("parity", "numerical regression testing of training code (pytest-parity)")
+    group.addoption("--parity-record", action="store_true", help="write goldens from this run")
+    group.addoption(
+        "--parity-record-missing", action="store_true", help="write goldens that do not exist, check the others"
+    )
+    group.addoption(
+        "--parity-ref",
+        metavar="DIR",
+        help="where the goldens are, or go when recording "
+        "(default: ini parity_ref, then environment PARITY_REF, then golden/ under the rootdir)",
+    )
+    group.addoption(
+        "--parity-case",
+        metavar="GLOB",
+        action="append",
+        default=[],
+        help="run only the tests of these cases (repeatable), as in 'nest/*'",
+    )
+    group.addoption(
+        "--parity-out",
+        metavar="DIR",
+        help="what a failing check leaves behind (default: ini parity_out, then .parity/ under the rootdir)",
+    )
+    group.addoption(
+        "--parity-strict",
+        action="store_true",
+        help="goldens that no test uses, and an environment other than the golden's, fail the run",
+    )
+    parser.addini("parity_ref", "where the goldens are, from this file's directory")
+    parser.addini("parity_out", "what a failing check leaves behind, from this file's directory")
+    parser.addini("parity_memory", "bytes a check may keep of one step, as in 512MiB", default="1GiB")
+    parser.addini("parity_seed", "seed of every case whose tests name none", default="0", type=_int_type())
+    parser.addini("parity_rng", f"random streams of cases whose marker names none: {quoted(RNG_MODES)}", default="")
+
+
+def _int_type() -> Literal["int", "string"]:
+    # pytest before 8.4 has no integers in its ini files.
+    return "int" if pytest.version_tuple >= (8, 4) else "string"
+
+
+def _ini(config: pytest.Config, name: str) -> str:
+    try:
+        return str(config.getini(name))
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"ini option {name}: {error}") from error
+
+
+def _root(config: pytest.Config) -> Path:
+    """Command line, then ini file, then environment, then the default."""
+    environment = os.environ.get("PARITY_REF")
+    place = _place(config, config.option.parity_ref, "parity_ref")
+    return place or (_from_here(config, environment) if environment else config.rootpath / "golden")
+
+
+def _place(config: pytest.Config, option: str | None, ini: str) -> Path | None:
+    if option is not None:
+        return _from_here(config, option)
+    value = _ini(config, ini)
+    base = config.inipath.parent if config.inipath else config.rootpath
+    return _absolute(base, value) if value else None
+
+
+def _from_here(config: pytest.Config, path: str) -> Path:
+    return _absolute(config.invocation_params.dir, path)
+
+
+def _absolute(base: Path, path: str) -> Path:
+    return Path(os.path.normpath(base / Path(path).expanduser()))
+
+
+def parse_size(text: str) -> int:
+    """Bytes of ``1073741824``, ``512MiB``, ``1.5 GB``."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(f"ini option parity_memory = {text!r} is no size; write bytes, or as in 512MiB or 1GiB")
+    number, unit, binary = match.groups()
+    return int(float(number) * (1024 if binary else 1000) ** (" KMGT".index(unit.upper()) if unit else 0))
+
+
+def _seed(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise UsageError(f"ini option parity_seed = {text!r} is no whole number; write it as in 1234") from None
+
+
+def _rng(text: str) -> str | None:
+    if text and text not in RNG_MODES:
+        raise UsageError(f"ini option parity_rng = {text!r} is none of: {quoted(RNG_MODES)}")
+    return text or None
+
+
+def _check(options: Options, config: pytest.Config) -> None:
+    if options.record and options.missing:
+        raise UsageError(
+            "--parity-record writes every golden, --parity-record-missing only those that do not exist; give one of them"
+        )
+    if options.recording and getattr(config.option, "dist", "no") == "each":
+        raise UsageError(
+            "--dist each runs a test in every worker, and all would write one golden; record with --dist load"
+        )
+    if options.named and not options.recording and not options.root.is_dir():
+        raise UsageError(
+            f"--parity-ref {config.option.parity_ref}: there is no directory {options.root}; "
+            f"record it with: pytest --parity-record --parity-ref {config.option.parity_ref}"
+        )

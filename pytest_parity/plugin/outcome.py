@@ -1,0 +1,109 @@
+"""From a test's body to its outcome: ``finish`` after one that passed, ``abandon`` after any other, and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_parity.errors import ParityError, ParityFailure
+from pytest_parity.plugin.results import CaseResult, attach
+from pytest_parity.result import Comparison, Recorded
+
+if TYPE_CHECKING:
+    from pytest_parity.session import Parity
+
+__all__ = ["PARITY", "pytest_report_teststatus", "pytest_runtest_call", "pytest_runtest_makereport"]
+
+PARITY = pytest.StashKey["Parity"]()
+"""What the test holds, from the fixture's set-up to its report."""
+_CONCLUSION = pytest.StashKey[Comparison | Recorded]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Conclude inside the call, so that a divergence is a failure of the test and not an error of its teardown."""
+    try:
+        outcome = yield
+    except BaseException:
+        _abandon(item)
+        raise
+    parity = item.stash.get(PARITY, None)
+    # A unittest case keeps its failure to itself, and hands it over when the report is made.
+    if parity is None or getattr(item, "_excinfo", None):
+        _abandon(item)
+        return outcome
+    try:
+        item.stash[_CONCLUSION] = concluded = parity.finish()
+    except BaseException as error:
+        _abandon(item)
+        if isinstance(error, ParityFailure):
+            _announce(item, error.comparison or parity.comparison())
+        raise
+    _announce(item, concluded)
+    return outcome
+
+
+def _abandon(item: pytest.Item) -> None:
+    parity = item.stash.get(PARITY, None)
+    if parity is not None:
+        parity.abandon()
+
+
+def _announce(item: pytest.Item, comparison: Comparison | Recorded | None) -> None:
+    if isinstance(comparison, Comparison):
+        item.ihook.pytest_parity_compared(item=item, comparison=comparison)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show an error of ours as its message, and put the case's result on the report."""
+    report = yield
+    error = call.excinfo.value if call.excinfo else None
+    if isinstance(error, ParityError) and call.excinfo and not item.config.option.fulltrace:
+        report.longrepr = _message_first(item, call.excinfo)
+    parity = item.stash.get(PARITY, None)
+    if parity is not None and call.when == "call" and report.outcome != "skipped":
+        attach(report, _result(item, parity, report, error))
+    return report
+
+
+def _result(item: pytest.Item, parity: Parity, report: pytest.TestReport, error: BaseException | None) -> CaseResult:
+    concluded = item.stash.get(_CONCLUSION, None)
+    recorded = concluded if isinstance(concluded, Recorded) else None
+    if report.failed:
+        comparison = (error.comparison if isinstance(error, ParityFailure) else None) or parity.comparison()
+        message = ("not recorded: " if parity.recording else "") + (
+            str(error).partition("\n")[0] or type(error).__name__
+        )
+        return CaseResult(item.nodeid, parity.case, "failed", comparison, None, message)
+    if recorded is not None:
+        return CaseResult(item.nodeid, parity.case, "recorded", None, recorded)
+    return CaseResult(item.nodeid, parity.case, "passed", concluded if isinstance(concluded, Comparison) else None)
+
+
+def _message_first(item: pytest.Item, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
+    """The error's message, then the line of the user's that it came from: the frames between are ours."""
+    shown: Any = excinfo.getrepr(style="value", chain=False)
+    message = str(excinfo.value) or excinfo.typename
+    path, line = _place(item, excinfo)
+    shown.reprcrash.path, shown.reprcrash.lineno, shown.reprcrash.message = path, line, message
+    shown.reprtraceback.reprentries[0].lines[:] = [f"{message}\n\n{path}:{line}: {excinfo.typename}\n"]
+    return shown
+
+
+def _place(item: pytest.Item, excinfo: pytest.ExceptionInfo[BaseException]) -> tuple[str, int]:
+    own = [entry for entry in excinfo.traceback if str(entry.path) == str(item.path)]
+    line = own[-1].lineno if own else item.location[1] or 0
+    return item.location[0], line + 1
+
+
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+    """A recording is an outcome of its own: not passed, for nothing was compared."""
+    plain = report.__dict__.get("parity")
+    if report.when == "call" and plain is not None and plain["outcome"] == "recorded":
+        return "recorded", "r", ("RECORDED", {"yellow": True})
+    return None

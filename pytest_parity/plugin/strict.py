@@ -1,0 +1,49 @@
+"""What ``--parity-strict`` asks of a run: every golden has its test, every environment is the golden's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from pytest_parity.plugin.results import CaseResult
+from pytest_parity.plugin.text import shortened
+
+__all__ = ["covers_everything", "drift_lines", "stale_lines"]
+
+
+def covers_everything(config: pytest.Config) -> bool:
+    """Whether every test of the project was collected: no paths on the command line but those that hold them all."""
+    option = config.option
+    if option.ignore or option.ignore_glob or getattr(option, "lf", False) or option.pyargs:
+        return False
+    if config.args_source is not config.ArgsSource.ARGS:
+        return config.args_source is config.ArgsSource.TESTPATHS or config.invocation_params.dir == config.rootpath
+    named = [(config.invocation_params.dir / argument).resolve() for argument in config.args]
+    whole = [(config.rootpath / path).resolve() for path in config.getini("testpaths")] or [config.rootpath.resolve()]
+    return all(any(place.is_relative_to(path) for path in named) for place in whole)
+
+
+def stale_lines(root: Path, stale: set[str]) -> list[str]:
+    """A line for each golden that no test uses."""
+    return [
+        f"stale golden: no test has the case {case!r}; give it one, or remove {root / case}" for case in sorted(stale)
+    ]
+
+
+def drift_lines(results: Iterable[CaseResult]) -> list[str]:
+    """A line for each case whose golden was recorded in another environment."""
+    return [
+        f"environment drift: {result.case}: {shortened(_differences(result))}; record it again here, or check it there"
+        for result in results
+        if result.comparison is not None and result.comparison.environment
+    ]
+
+
+def _differences(result: CaseResult) -> list[str]:
+    assert result.comparison is not None
+    return [
+        f"{name} {ours or 'absent'} (golden: {golden or 'absent'})"
+        for name, (golden, ours) in sorted(result.comparison.environment.items())
+    ]

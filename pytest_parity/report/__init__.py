@@ -1,0 +1,8 @@
+"""A comparison as text: the failure a test shows, the line a case gets in the summary."""
+
+from __future__ import annotations
+
+from pytest_parity.report.lines import recorded_line, summary_line
+from pytest_parity.report.text import failure_text
+
+__all__ = ["failure_text", "recorded_line", "summary_line"]

@@ -1,0 +1,136 @@
+"""The first line of a failure: the bug, as far as it is known, with the module's name in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pytest_parity.report.words import amount
+from pytest_parity.result import Comparison, Delta, Diagnosis, Fault, Verdict
+from pytest_parity.site import ROOT, Kind, Site
+
+__all__ = ["headline", "verdict_sentence"]
+
+
+def headline(comparison: Comparison) -> str:
+    """``nest/tiny step 0: encoder.conv is the first module whose output differs ...``."""
+    diagnosis = comparison.diagnosis
+    if diagnosis is None:
+        return f"{comparison.case}: {_undiagnosed(comparison)}"
+    step = "" if diagnosis.fault is Fault.STRUCTURE else f" step {diagnosis.step}"
+    return f"{comparison.case}{step}: {verdict_sentence(comparison)}"
+
+
+def verdict_sentence(comparison: Comparison) -> str:
+    """What diverges first, without the case and the step."""
+    diagnosis = comparison.diagnosis
+    if diagnosis is None:
+        return _undiagnosed(comparison)
+    delta = next((d for d in comparison.deltas if d.site == diagnosis.site and d.step == diagnosis.step), None)
+    sentence = _SENTENCES[diagnosis.fault](diagnosis, Site.parse(diagnosis.site), delta)
+    other = diagnosis.reference not in ("", diagnosis.module)
+    return f"{sentence} (reference: {diagnosis.reference})" if other else sentence
+
+
+def _undiagnosed(comparison: Comparison) -> str:
+    failures = comparison.failures
+    if not comparison.compared and not failures:
+        return "nothing was compared; assert something, or watch a model while it runs"
+    if not failures:
+        return "no site fails"
+    return f"{amount(len(failures), 'site')} of {comparison.expected:,} fail; the first is {failures[0].site}"
+
+
+def _structure(diagnosis: Diagnosis, _site: Site, delta: Delta | None) -> str:
+    what = {
+        Verdict.MISSING: "the reference has it, the candidate has not",
+        Verdict.EXTRA: "the candidate has it, the reference has not",
+        Verdict.SHAPE: "it has another shape",
+        Verdict.DTYPE: "it has another dtype",
+    }.get(delta.verdict if delta else Verdict.DIFFERS, "it is not built as the reference's")
+    return f"{diagnosis.module}: {what}" + _detail(delta)
+
+
+def _data(diagnosis: Diagnosis, _site: Site, delta: Delta | None) -> str:
+    return f"the batch's {diagnosis.module} differs from the golden's" + _detail(delta)
+
+
+def _weight(diagnosis: Diagnosis, _site: Site, delta: Delta | None) -> str:
+    return f"the weight {diagnosis.module} differs before the step's forward pass" + _detail(delta)
+
+
+def _module(diagnosis: Diagnosis, site: Site, delta: Delta | None) -> str:
+    if site.kind is Kind.UPDATED_WEIGHT:
+        buffer = site.path.rpartition(".")[2]
+        return f"{diagnosis.module} updates its buffer {buffer} differently, while every module's output agrees"
+    inside = f", and so does {diagnosis.after} inside it" if diagnosis.after else ""
+    name = _called(diagnosis.module, site)
+    return f"{name} is the first module whose output differs while its inputs agree{inside}" + _detail(delta)
+
+
+def _between(diagnosis: Diagnosis, site: Site, delta: Delta | None) -> str:
+    after = f", after {diagnosis.after} agreed" if diagnosis.after else ""
+    name = _called(_own(delta) or site.path, site)
+    if site.kind is Kind.ACTIVATION:
+        return f"{diagnosis.module} calls {name}, which the reference does not"
+    if site.path == ROOT:
+        return f"the code that calls {ROOT}: the input is the first site that differs{after}" + _detail(delta)
+    return f"{diagnosis.module}: what it hands to {name} is the first site that differs{after}" + _detail(delta)
+
+
+def _not_called(diagnosis: Diagnosis, site: Site, _delta: Delta | None) -> str:
+    after = f", the reference calls it after {diagnosis.after}" if diagnosis.after else ""
+    return f"{_called(diagnosis.module, site)} is never called{after}"
+
+
+def _value(diagnosis: Diagnosis, site: Site, delta: Delta | None) -> str:
+    what = "the loss" if site.kind is Kind.LOSS else f"the output {diagnosis.module}"
+    return f"{what} is the first site that differs, while every module call agrees" + _detail(delta)
+
+
+def _backward(diagnosis: Diagnosis, _site: Site, delta: Delta | None) -> str:
+    after = f", after {diagnosis.after} agreed" if diagnosis.after else ""
+    return (
+        f"{diagnosis.module} is the first module in backward order whose gradient differs while the forward "
+        f"pass agrees{after}" + _detail(delta)
+    )
+
+
+def _no_gradient(diagnosis: Diagnosis, _site: Site, _delta: Delta | None) -> str:
+    return f"{diagnosis.module} gets no gradient, while the forward pass agrees"
+
+
+def _update(diagnosis: Diagnosis, site: Site, delta: Delta | None) -> str:
+    name = _own(delta) or site.path
+    if site.kind is Kind.OPTIMIZER:
+        return f"{diagnosis.module}: its state {site.leaf} of {name} is the first site that differs" + _detail(delta)
+    return (
+        f"{diagnosis.module}: its update of {name} is the first that differs, while the weights, gradients and "
+        "optimizer state that it starts from agree" + _detail(delta)
+    )
+
+
+_SENTENCES: dict[Fault, Callable[[Diagnosis, Site, Delta | None], str]] = {
+    Fault.STRUCTURE: _structure,
+    Fault.DATA: _data,
+    Fault.WEIGHT: _weight,
+    Fault.MODULE: _module,
+    Fault.BETWEEN: _between,
+    Fault.NOT_CALLED: _not_called,
+    Fault.VALUE: _value,
+    Fault.BACKWARD: _backward,
+    Fault.NO_GRADIENT: _no_gradient,
+    Fault.UPDATE: _update,
+}
+
+
+def _called(name: str, site: Site) -> str:
+    """A module, with the number of its call where it is not the first."""
+    return f"{name} (call {site.call + 1})" if site.call else name
+
+
+def _own(delta: Delta | None) -> str:
+    return Site.parse(delta.candidate).path if delta is not None and delta.candidate else ""
+
+
+def _detail(delta: Delta | None) -> str:
+    return f": {delta.detail}" if delta is not None and delta.detail else ""

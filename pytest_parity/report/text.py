@@ -1,0 +1,56 @@
+"""The text of a failed check: first the bug, then the sites that fail, then what was compared and what was not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pytest_parity.report.lines import compared_of
+from pytest_parity.report.sentence import headline
+from pytest_parity.report.table import table
+from pytest_parity.report.words import amount, counted, listed
+from pytest_parity.result import Comparison, Verdict
+
+__all__ = ["failure_text"]
+
+_REMARKS = {
+    Verdict.EXTRA: "only in the candidate",
+    Verdict.VACUOUS: "vacuous, no value could have failed there",
+    Verdict.BELOW_NOISE: "below the noise floor",
+    Verdict.UNOBSERVABLE: "unobservable, inside a compiled region",
+}
+_SITES_IN_A_REMARK = 3
+
+
+def failure_text(comparison: Comparison, *, width: int = 100, limit: int = 20) -> str:
+    """Several lines without a newline at the end; tables are cut to ``width`` columns, sentences are not.
+
+    At most ``limit`` failing sites are listed, in execution order.
+    """
+    lines = [headline(comparison), *_hints(comparison)]
+    if comparison.failures:
+        lines += ["", *table(comparison.failures, width=width, limit=limit)]
+    lines += ["", *_coverage(comparison), *comparison.notes, *_environment(comparison)]
+    return "\n".join(lines)
+
+
+def _hints(comparison: Comparison) -> Iterator[str]:
+    if comparison.diagnosis is not None:
+        for hint in comparison.diagnosis.hints:
+            yield f"  {hint}"
+
+
+def _coverage(comparison: Comparison) -> Iterator[str]:
+    elements = f" ({amount(comparison.elements, 'element')})" if comparison.elements else ""
+    counts = counted(comparison.counts) or "nothing"
+    yield f"{compared_of(comparison)}{elements}: {counts}"
+    for verdict, remark in _REMARKS.items():
+        sites = [delta.site for delta in comparison.deltas if delta.verdict is verdict]
+        if sites:
+            yield f"{remark}: {listed(sites, _SITES_IN_A_REMARK)}"
+
+
+def _environment(comparison: Comparison) -> Iterator[str]:
+    if comparison.environment:
+        yield "the environment is not the golden's:"
+        for name, (golden, here) in comparison.environment.items():
+            yield f"  {name}: {here} here, {golden} in the golden"

@@ -1,0 +1,8 @@
+"""What a test holds: its mode, the capture, the golden, the comparator."""
+
+from __future__ import annotations
+
+from pytest_parity.session.parity import Parity
+from pytest_parity.session.settings import MarkerOptions, Mode, Settings
+
+__all__ = ["MarkerOptions", "Mode", "Parity", "Settings"]

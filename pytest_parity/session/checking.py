@@ -1,0 +1,371 @@
+"""Checking: observations are compared with a golden's."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pytest_parity.capture import Capture, Streams, hyperparameters, named_tensors, unpack
+from pytest_parity.compare.comparator import Comparator
+from pytest_parity.compare.region import Region, resolve
+from pytest_parity.compare.tolerance import Table, Tolerances
+from pytest_parity.contract.environment import differences, environment
+from pytest_parity.contract.structure import compare_structures, describe
+from pytest_parity.diagnose import first_divergence
+from pytest_parity.errors import GoldenError, ParityFailure, UsageError
+from pytest_parity.golden.reader import Golden
+from pytest_parity.golden.writer import GoldenWriter
+from pytest_parity.names import BoundNames, NameMap
+from pytest_parity.report import failure_text
+from pytest_parity.result import Comparison, Delta, Recorded, Tolerance, Verdict
+from pytest_parity.session.reference import Reference
+from pytest_parity.session.run import IDENTITY, LOADER, Run, Watching, regions_from_plain
+from pytest_parity.session.settings import Settings
+from pytest_parity.session.watch import Keep
+from pytest_parity.site import Kind, Site
+
+__all__ = ["Checking"]
+
+
+class Checking(Run):
+    """Compares every observation as it comes. Raises ``GoldenNotFound`` where the case has no golden."""
+
+    def __init__(self, settings: Settings, streams: Streams, golden: Golden) -> None:
+        super().__init__(settings, streams)
+        self.golden = golden
+        self.reference = Reference(golden)
+        self.names: BoundNames = IDENTITY
+        self.comparator = Comparator(
+            golden,
+            tolerances=Tolerances(self._levels({})),
+            kinds=frozenset(Kind),
+            memory=settings.memory,
+            names=IDENTITY,
+            leave=self._leave,
+        )
+        self._structure_deltas: list[Delta] = []
+        self._structure_sites = 0
+        self._structure_done = False
+        self._loaded = False
+        self._notes: list[str] = []
+        self._out: GoldenWriter | None = None
+        self._hyperparameters: dict[int, list[tuple[str, str, str]]] = {}
+        self._finished = False
+
+    # a model under observation
+
+    def make_capture(self, watching: Watching) -> Capture:
+        """Compare the model's structure, then put it under observation by the reference's names."""
+        self.watching = watching
+        kinds = self._kinds(watching)
+        self._bind(watching.model, watching.names)
+        self._compare_structure(watching.model)
+        self.capture = Capture(
+            watching.model,
+            self.observe,
+            optimizers=watching.optimizers,
+            streams=self.streams,
+            names=self.names,
+            known=self.reference.tensor_names,
+            kinds=kinds,
+            replay=watching.replay,
+            replayed=self._recorded_output,
+            stepped=self._stepped,
+        )
+        compiled = frozenset(self.names.path(path) for path in self.capture.modules.compiled)
+        self.comparator.configure(
+            tolerances=Tolerances(self._levels(watching.tolerances)),
+            kinds=kinds | {Kind.OUTPUT, Kind.LOSS},
+            names=self.names,
+            unobservable=compiled,
+            replay=watching.replay,
+        )
+        return self.capture
+
+    def _kinds(self, watching: Watching) -> frozenset[Kind]:
+        recorded = frozenset(map(Kind, self.golden.manifest["settings"].get("kinds", ())))
+        if watching.kinds is None:
+            return recorded
+        further = sorted(kind.value for kind in watching.effective_kinds - recorded)
+        if further:
+            raise UsageError(
+                f"the golden of {self.settings.case} has no {', '.join(further)}, and this test watches it; "
+                f"the golden has {', '.join(sorted(recorded)) or 'no watched model'}. Record it again: "
+                "pytest --parity-record"
+            )
+        return watching.effective_kinds
+
+    def _bind(self, model: torch.nn.Module, names: Any) -> None:
+        spec = self.bound(names)
+        if spec is None and self.names is not IDENTITY:
+            return
+        own, reference = describe(model), self.reference.structure
+        self.names = NameMap.build(spec).bind(
+            own.all_names,
+            reference.all_names,
+            candidate_aliases=own.tensor_aliases,
+            reference_aliases=reference.tensor_aliases,
+        )
+
+    def _compare_structure(self, model: torch.nn.Module) -> None:
+        self._structure_done = True
+        reference = self.reference.structure
+        deltas = compare_structures(reference, describe(model), self.names)
+        self._structure_sites = len(reference.parameters) + len(reference.buffers)
+        self._structure_deltas = list(deltas)
+        if any(delta.verdict.fails for delta in deltas):
+            raise self.failure()
+
+    def load(self, model: torch.nn.Module, names: Any) -> None:
+        """Copy the reference's initial weights in place; refused whole if anything does not fit."""
+        self._bind(model, names)
+        tensors = named_tensors(model, self.names.path, self.reference.tensor_names)
+        self.reference.load(tensors, self.names.back)
+        self._loaded = True
+
+    def structure(self, model: torch.nn.Module, names: Any) -> None:
+        """Compare the structure, and count it."""
+        self.begin(self.step or 0)
+        self._bind(model, names)
+        self._compare_structure(model)
+        self._notes.append(f"structure: {describe(model).describe_counts()}")
+
+    # steps
+
+    def batches(self, loader: Iterable[Any], limit: int | None, keep: Keep) -> Iterator[tuple[int, Any, bool]]:  # noqa: ARG002
+        """Give the golden's own batches, each step from the reference's start where the weights were loaded."""
+        assert self.capture is not None
+        for step in self.golden.steps:
+            if limit is not None and step >= limit:
+                break
+            spec = self.reference.info(step).get("batch")
+            if spec is None:
+                raise UsageError(
+                    f"step {step} of {self.settings.case} was recorded without steps(); "
+                    "record the case again with the test as it is now: pytest --parity-record"
+                )
+            self.begin(step)
+            self.streams.seed_step(step, "batch")
+            batch = unpack(spec, lambda path: self._batch_tensor(LOADER, path))
+            if self._loaded:
+                self._restart(step)
+            self.streams.seed_step(step, "step")
+            self.begin_observing(batch)
+            yield step, batch, True
+
+    def _restart(self, step: int) -> None:
+        """Judge the candidate's own optimizer state, then start the step where the reference started it."""
+        assert self.capture is not None
+        if step != self.golden.steps[0]:
+            self.capture.observe_states()
+        self.reference.restart(step, self.capture.tensors, self.capture.optimizers, self.capture.name_of)
+
+    def _batch_tensor(self, name: str, path: str) -> torch.Tensor:
+        assert self.step is not None
+        tensor = self.reference.tensor(self.step, Site(Kind.BATCH, name, leaf=path))
+        return tensor.to(self.device)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model's first parameter or buffer is."""
+        tensors = self.capture.tensors.values() if self.capture is not None else ()
+        return next((tensor.device for tensor in tensors), torch.device("cpu"))
+
+    def begin_observing(self, batch: Any) -> None:
+        """Open the capture's step, with the regions that the golden keeps."""
+        assert self.capture is not None
+        assert self.watching is not None
+        assert self.step is not None
+        self.comparator.regions = self._regions(self.watching, batch)
+        self.capture.begin_step(self.step)
+
+    def _regions(self, watching: Watching, batch: Any) -> Mapping[str, Region]:
+        assert self.step is not None
+        recorded = self.reference.info(self.step).get("valid")
+        return resolve(watching.valid, batch) if recorded is None else regions_from_plain(recorded)
+
+    def input(self, name: str, make: Callable[[], Any]) -> Any:  # noqa: ARG002
+        """Give the golden's input back."""
+        self.begin(self.step or 0)
+        assert self.step is not None
+        spec = self.reference.info(self.step).get("inputs", {}).get(name)
+        if spec is None:
+            there = ", ".join(self.reference.info(self.step).get("inputs", {})) or "none"
+            raise GoldenError(
+                f"the golden of {self.settings.case} has no input {name!r} in step {self.step}; it has {there}. "
+                "Record it again: pytest --parity-record"
+            )
+        value = unpack(spec, lambda path: self._batch_tensor(name, path))
+        self.inputs[name] = value
+        return value
+
+    # observations
+
+    def observe(self, site: Site, value: torch.Tensor | None, call: Tolerance | None = None) -> None:
+        """Compare one observation."""
+        if site.kind is Kind.UPDATED_WEIGHT and value is not None:
+            self.comparator.see_update(site, value, isolated=False, call=call)
+        else:
+            self.comparator.see(site, value, call)
+
+    def _recorded_output(self, site: Site) -> torch.Tensor | None:
+        entry = self.comparator.entry(site)
+        return None if entry is None or entry.dtype == "none" else self.golden.tensor(entry)
+
+    def _stepped(self, place: int) -> None:
+        """Judge an optimizer's step on its own: from the reference's start, on copies."""
+        assert self.capture is not None
+        assert self.step is not None
+        info = self.reference.info(self.step)
+        optimizer = self.capture.optimizers[place]
+        self._hyperparameters[place] = _changed(
+            info.get("hyperparameters", {}).get(str(place), []), hyperparameters(optimizer)
+        )
+        if self.capture.steps_taken[place] == 1 and info.get("optimizer_steps", [])[place : place + 1] == [1]:
+            for name, new in self.reference.isolated(self.step, place, optimizer, self.capture.name_of):
+                self.comparator.see_update(Site(Kind.UPDATED_WEIGHT, name), new, isolated=True)
+
+    def _leave(self, step: int, order: int, site: Site, value: torch.Tensor | None) -> None:
+        """Keep a failing tensor of the candidate in ``--parity-out``."""
+        if self._out is None:
+            self.settings.out.mkdir(parents=True, exist_ok=True)
+            ignore = self.settings.out / ".gitignore"
+            if not ignore.exists():
+                ignore.write_text("*\n")
+            self._out = GoldenWriter(self.settings.out, self.settings.case)
+        self._out.write(step, order, site, value)
+
+    def end_value(self, site: Site) -> None:
+        """Leaves that the golden has of a value and the candidate has not are missing; raise if anything differs."""
+        self.comparator.fill_value(site)
+        if self.comparator.value_fails(site):
+            raise self.failure()
+
+    # judging
+
+    def judge(self, kinds: frozenset[Kind], call: Tolerance | None, where: str) -> None:
+        """Judge what the current step has of ``kinds``: raises ``ParityFailure`` if anything of them fails."""
+        if self.step is None or self.capture is None:
+            raise UsageError(f"{where} judges a watched model; begin with: with parity.watch(model): ...")
+        if call is not None:
+            self.comparator.rejudge(kinds, call, where)
+        self.comparator.fill(kinds)
+        self.raise_if_failing(kinds)
+
+    def raise_if_failing(self, kinds: frozenset[Kind]) -> None:
+        """Raise if the current step fails at a site of ``kinds``."""
+        if self.comparator.failing(kinds):
+            raise self.failure()
+
+    def failure(self) -> ParityFailure:
+        """The failure that everything known so far amounts to."""
+        comparison = self.comparison()
+        return ParityFailure(failure_text(comparison), comparison)
+
+    def comparison(self) -> Comparison:
+        """What is known so far, with the first divergence."""
+        found = self.comparator.comparison()
+        counts = dict(found.counts)
+        failing = [delta for delta in self._structure_deltas if delta.verdict.fails]
+        compared, expected = found.compared, found.expected
+        if self._structure_done and expected == 0:
+            missing = sum(not delta.verdict.compared for delta in failing)
+            expected = self._structure_sites
+            compared = max(expected - missing, 0)
+            counts[Verdict.EQUAL.value] = counts.get(Verdict.EQUAL.value, 0) + expected - len(failing)
+        deltas = (*failing, *found.deltas)
+        first = failing or self.comparator.first_failing_step
+        diagnosis = self._diagnose(first) if any(delta.verdict.fails for delta in deltas) else None
+        return replace(
+            found,
+            counts=counts,
+            expected=expected,
+            compared=compared,
+            deltas=deltas,
+            diagnosis=diagnosis,
+            environment=self._environment(),
+            notes=tuple(self._all_notes()),
+        )
+
+    def _diagnose(self, first: list[Delta]) -> Any:
+        step = first[0].step if first else 0
+        return (
+            first_divergence(
+                first,
+                names=self.names,
+                structure=self.reference.structure if self.golden.manifest["structure"] else None,
+                optimizers=self.golden.manifest["settings"].get("optimizers", ()),
+                hyperparameters=tuple(change for changes in self._hyperparameters.values() for change in changes),
+            )
+            if first
+            else None
+        )
+
+    def _environment(self) -> dict[str, tuple[str, str]]:
+        return differences(self.golden.manifest["provenance"].get("environment", {}), environment())
+
+    def _all_notes(self) -> Iterator[str]:
+        yield from self._notes
+        yield from self.comparator.notes()
+
+    def finish(self) -> Comparison | Recorded:
+        """Close the last step and judge everything that no helper did."""
+        self.close_step()
+        self.comparator.finish()
+        self._finished = True
+        comparison = self.comparison()
+        if not comparison.passed:
+            raise ParityFailure(failure_text(comparison), comparison)
+        self._conclude(failed=False)
+        return comparison
+
+    def abandon(self) -> None:
+        """Close files; what failed is left in ``--parity-out``."""
+        self._conclude(failed=True)
+
+    def _conclude(self, *, failed: bool) -> None:
+        if self._out is not None:
+            out, self._out = self._out, None
+            if failed:
+                if self.step is not None:
+                    out.finish_step(self.step, {})
+                out.commit(provenance={}, settings={"failing": True}, structure={}, history=[])
+            else:
+                out.discard()
+        left = Path(self.settings.out, self.settings.case)
+        if not failed and (left / "golden.json").exists():
+            shutil.rmtree(left)  # what an earlier check left behind is no longer so
+        self.golden.close()
+
+    def _levels(self, watch: Mapping[str, Any]) -> list[tuple[str, Table]]:
+        marker = self.settings.marker
+        levels: list[tuple[str, Table]] = [("watch(tolerances=...)", watch)]
+        if marker.rtol is not None:
+            levels.append(("marker", {"*": (marker.rtol, marker.atol)}))
+        levels.append(("parity_tolerances", self.settings.tolerances))
+        return levels
+
+    def _open_step(self, step: int) -> None:
+        self.comparator.begin(step)
+
+    def _close_step(self, step: int) -> None:
+        if self._out is not None:
+            self._out.finish_step(step, {})
+        self.comparator.end()
+
+
+def _changed(golden: list[dict[str, Any]], own: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    """What an optimizer is set to differently, group by group."""
+    if len(golden) != len(own):
+        return [("param_groups", str(len(golden)), str(len(own)))]
+    return [
+        (f"param_groups[{place}].{name}" if len(golden) > 1 else name, str(before[name]), str(after[name]))
+        for place, (before, after) in enumerate(zip(golden, own, strict=True))
+        for name in before
+        if name in after and before[name] != after[name]
+    ]

@@ -1,0 +1,294 @@
+"""Parity: what a test holds. The same body records in the reference's environment and checks in the candidate's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+from pytest_parity.capture import POLICIES, Capture, Streams, kept_generators, leaves
+from pytest_parity.compare.region import Valid
+from pytest_parity.compare.tolerance import make
+from pytest_parity.errors import ParityFailure, UsageError
+from pytest_parity.golden.reader import Golden
+from pytest_parity.result import Comparison, Recorded, Tolerance
+from pytest_parity.session.checking import Checking
+from pytest_parity.session.recording import Recording
+from pytest_parity.session.run import Run, Watching
+from pytest_parity.session.settings import Mode, Settings
+from pytest_parity.session.watch import Watch
+from pytest_parity.site import Kind, Site
+
+__all__ = ["Parity"]
+
+Model = TypeVar("Model", bound=torch.nn.Module)
+
+_ACTIVATIONS = frozenset({Kind.INPUT, Kind.ACTIVATION, Kind.ACTIVATION_GRADIENT})
+_GRADIENTS = frozenset({Kind.GRADIENT})
+_WEIGHTS = frozenset({Kind.WEIGHT, Kind.OPTIMIZER, Kind.UPDATED_WEIGHT})
+
+
+class Parity:
+    """One test's case, recording or checking.
+
+    Helpers called while recording write and never raise a failure; called while checking they raise ``ParityFailure``
+    with the first divergence in the first line. Tolerances are ``|actual - golden| <= atol + rtol * |golden|``, both of
+    ``rtol`` and ``atol`` or neither, and hold for the call; see ``watch(tolerances=...)`` for more than one call.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.case = settings.case
+        self.recording = settings.mode is Mode.RECORD
+        self._collecting = False
+        self._watch: Watch | None = None
+        self._failed = False
+        self._closing = ExitStack()
+        if settings.marker.rng != "off":
+            self._closing.enter_context(kept_generators())
+            Streams(self.case, seed=settings.seed).seed_all("test")
+
+    @cached_property
+    def _run(self) -> Run:
+        if self.recording:
+            policy = self.settings.marker.rng or "keyed"
+            return Recording(self.settings, Streams(self.case, policy=policy, seed=self.settings.seed))
+        golden = Golden.find(self.settings.root, self.case)
+        recorded = golden.manifest["settings"]
+        streams = Streams(self.case, policy=recorded["rng"], seed=recorded["seed"])
+        return Checking(self.settings, streams, golden)
+
+    @property
+    def golden(self) -> Golden | None:
+        """The golden that is compared with; ``None`` while recording."""
+        return self._run.golden if isinstance(self._run, Checking) else None
+
+    # what goes in
+
+    def load(self, model: Model, *, names: Any = None) -> Model:
+        """Checking: copy the reference's initial parameters and persistent buffers into ``model``, in place.
+
+        Before or after the optimizer was built. A name or a shape that does not fit raises ``LoadError``, and nothing
+        is changed. From then on each step of a loop starts where the reference's did. Recording: nothing happens.
+        """
+        self._run.load(model, names)
+        return model
+
+    def input(self, name: str, make: Callable[[], Any]) -> Any:
+        """An input by name: recording, what ``make()`` draws (and it is kept); checking, the kept one.
+
+        Any tree of tensors, numpy arrays and plain values; checking, it is on the watched model's device.
+        """
+        return self._run.input(name, make)
+
+    def watch(
+        self,
+        model: torch.nn.Module,
+        *,
+        optimizer: Any = None,
+        kinds: Iterable[str] | None = None,
+        names: Any = None,
+        rng: str | None = None,
+        valid: Mapping[str, Valid] | None = None,
+        replay: Iterable[str] | None = None,
+        tolerances: Mapping[str, Any] | None = None,
+    ) -> Watch:
+        """Observe a model, inside a ``with``, and in each step of ``.steps(loader)`` where there is a loop.
+
+        ``optimizer`` is one or several. ``kinds`` names what is observed; default all but activation_gradient.
+        ``names`` maps the candidate's names to the reference's. ``rng`` is ``"keyed"``, ``"global"`` or ``"off"``;
+        checking, the golden's. ``valid`` gives regions by pattern of module paths, ``replay`` patterns of modules
+        whose recorded output takes the place of their own, ``tolerances`` ``(rtol, atol)`` by kind or pattern of sites.
+        """
+        if self._watch is not None:
+            raise UsageError(
+                f"{self.case} watches a model already, and a case has one: put several into a torch.nn.ModuleDict "
+                "and watch that, or give each a test of its own"
+            )
+        marker = self.settings.marker
+        if rng is not None and self.recording:
+            self._run.streams.policy = _policy(rng)
+        watching = Watching(
+            model=model,
+            optimizers=_optimizers(optimizer),
+            kinds=marker.kinds if kinds is None else _kinds(kinds),
+            names=names,
+            valid=dict(marker.valid or {}) if valid is None else dict(valid),
+            replay=marker.replay if replay is None else tuple(replay),
+            tolerances=dict(tolerances or {}),
+        )
+        self._watch = Watch(lambda: self._capture(watching), self._run)
+        return self._watch
+
+    def _capture(self, watching: Watching) -> Capture:
+        return self._run.make_capture(watching)
+
+    # what comes out
+
+    def assert_close(self, name: str, value: Any, *, rtol: float | None = None, atol: float | None = None) -> None:
+        """Any tensor, number or tree of them, by a name that is its own within the step."""
+        self._assert_value(Site(Kind.OUTPUT, name), value, make(rtol, atol, f"assert_close({name!r})"))
+
+    def assert_outputs(self, value: Any, *, rtol: float | None = None, atol: float | None = None) -> None:
+        """The step's outputs: a tensor or a tree of tensors."""
+        site = self._numbered(Site(Kind.OUTPUT, "outputs"))
+        self._assert_value(site, value, make(rtol, atol, "assert_outputs"))
+
+    def assert_loss(self, value: Any, *, rtol: float | None = None, atol: float | None = None) -> None:
+        """The step's loss: a scalar tensor, a number, or a tree of them."""
+        self._assert_value(self._numbered(Site(Kind.LOSS, "loss")), value, make(rtol, atol, "assert_loss"))
+
+    def assert_activations(self, *, rtol: float | None = None, atol: float | None = None) -> None:
+        """Every module call of the step so far: inputs, outputs, and their gradients where those are watched."""
+        self._assert_captured(_ACTIVATIONS, make(rtol, atol, "assert_activations"), "assert_activations")
+
+    def assert_gradients(self, *, rtol: float | None = None, atol: float | None = None) -> None:
+        """Every trainable parameter's gradient, as the optimizer saw it."""
+        self._assert_captured(_GRADIENTS, make(rtol, atol, "assert_gradients"), "assert_gradients")
+
+    def assert_weights(self, *, rtol: float | None = None, atol: float | None = None) -> None:
+        """The weights and the optimizer's state at the step's start, and the update."""
+        self._assert_captured(_WEIGHTS, make(rtol, atol, "assert_weights"), "assert_weights")
+
+    def assert_step(
+        self, *, outputs: Any = None, loss: Any = None, rtol: float | None = None, atol: float | None = None
+    ) -> None:
+        """All of a step in one line: outputs, loss, and every kind that is watched."""
+        with self.collect():
+            if outputs is not None:
+                self.assert_outputs(outputs, rtol=rtol, atol=atol)
+            if loss is not None:
+                self.assert_loss(loss, rtol=rtol, atol=atol)
+            watching = self._run.watching
+            if watching is not None:
+                call = make(rtol, atol, "assert_step")
+                watched = watching.effective_kinds & (_ACTIVATIONS | _GRADIENTS | _WEIGHTS)
+                self._assert_captured(watched, call, "assert_step")
+
+    def assert_structure(self, model: torch.nn.Module, *, names: Any = None) -> None:
+        """The structure alone: names, shapes, dtypes, counts, what trains. No tensor is kept or compared."""
+        self._guarded(lambda: self._run.structure(model, names))
+
+    @contextmanager
+    def collect(self) -> Iterator[None]:
+        """Gather the failures of what is inside, and raise once, at its end."""
+        outer, self._collecting = self._collecting, True
+        try:
+            yield
+        finally:
+            self._collecting = outer
+        if self._failed and not outer and isinstance(self._run, Checking):
+            self._failed = False
+            raise self._run.failure()
+
+    # the end
+
+    def finish(self) -> Comparison | Recorded:
+        """Conclude after the body has passed: commit the golden, or judge every kind that no helper did."""
+        result = self._run.finish()
+        self.close()
+        return result
+
+    def abandon(self) -> None:
+        """Conclude after the body has failed: the old golden is untouched. Does nothing a second time."""
+        if "_run" in self.__dict__:
+            self._run.abandon()
+        self.close()
+
+    def close(self) -> None:
+        """Give the random generators back."""
+        self._closing.close()
+
+    def comparison(self) -> Comparison | None:
+        """What a check knows so far."""
+        run = self.__dict__.get("_run")
+        return run.comparison() if isinstance(run, Checking) else None
+
+    # one place each for values and for what is captured
+
+    def _numbered(self, site: Site) -> Site:
+        self._run.begin(self._run.step or 0)
+        count = sum(value.path == site.path and value.kind is site.kind for value in self._run.named)
+        return Site(site.kind, site.path, count) if count else site
+
+    def _assert_value(self, site: Site, value: Any, call: Tolerance | None) -> None:
+        def observe() -> None:
+            self._run.name_value(site)
+            for leaf, tensor in leaves(_tensors(value, str(site)), "out"):
+                whole = isinstance(value, _ONE)
+                self._run.observe(Site(site.kind, site.path, site.call, "" if whole else leaf), tensor, call)
+            self._run.end_value(site)
+
+        self._guarded(observe)
+
+    def _assert_captured(self, kinds: frozenset[Kind], call: Tolerance | None, where: str) -> None:
+        run = self._run
+        if run.capture is None:
+            raise UsageError(f"{where} is about a watched model: with parity.watch(model): ... comes first")
+        if run.watching is not None and not kinds & run.watching.effective_kinds:
+            raise UsageError(
+                f"{where} is about {', '.join(sorted(kind.value for kind in kinds))}, and kinds= leaves them out"
+            )
+        if run.step is None:
+            raise UsageError(f"{where} belongs inside the loop over steps(), or after the watch of a single step")
+        if kinds & _GRADIENTS:
+            run.capture.gradients()
+        if kinds & _WEIGHTS:
+            run.capture.updates()
+        if isinstance(run, Checking):
+            self._guarded(lambda: run.judge(kinds, call, where))
+
+    def _guarded(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except ParityFailure:
+            if not self._collecting:
+                raise
+            self._failed = True
+
+
+_ONE = (torch.Tensor, np.ndarray, np.number, bool, int, float, type(None))
+
+
+def _tensors(value: Any, name: str) -> Any:
+    """A value with its numbers and arrays as tensors."""
+    if isinstance(value, torch.Tensor) or value is None:
+        return value
+    if isinstance(value, (np.ndarray, np.number)):
+        return torch.as_tensor(value)
+    if isinstance(value, (bool, int, float)):
+        return torch.tensor(value, dtype=torch.float64 if isinstance(value, float) else None)
+    if isinstance(value, Mapping):
+        return {key: _tensors(item, name) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_tensors(item, name) for item in value]
+    found = list(leaves(value, "out"))
+    if not found:
+        raise UsageError(f"{name}: a {type(value).__name__} holds no tensor to compare")
+    return value
+
+
+def _optimizers(optimizer: Any) -> tuple[torch.optim.Optimizer, ...]:
+    given = () if optimizer is None else tuple(optimizer) if isinstance(optimizer, (list, tuple)) else (optimizer,)
+    for one in given:
+        if not isinstance(one, torch.optim.Optimizer):
+            raise UsageError(f"watch(optimizer=...) takes torch optimizers, and was given a {type(one).__name__}")
+    return given
+
+
+def _policy(rng: str) -> str:
+    if rng not in POLICIES:
+        raise UsageError(f"rng={rng!r} is none of {', '.join(POLICIES)}")
+    return rng
+
+
+def _kinds(kinds: Iterable[str]) -> frozenset[Kind]:
+    known = [kind.value for kind in Kind]
+    for kind in kinds:
+        if kind not in known:
+            raise UsageError(f"kinds={kind!r} is none of {', '.join(known)}")
+    return frozenset(map(Kind, kinds))

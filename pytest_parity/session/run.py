@@ -1,0 +1,182 @@
+"""Run: the steps of one case, the same for recording and checking; the two sinks differ in what they do with them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from pytest_parity.capture import Capture, Streams, pack
+from pytest_parity.compare.region import Region, Valid
+from pytest_parity.errors import UsageError
+from pytest_parity.names import BoundNames
+from pytest_parity.result import Comparison, Recorded, Tolerance
+from pytest_parity.session.settings import Settings
+from pytest_parity.session.watch import Keep
+from pytest_parity.site import DEFAULT_KINDS, Kind, Site
+
+__all__ = ["LOADER", "Run", "Watching", "kept"]
+
+LOADER = "loader"
+"""The name of what ``steps`` yields, among the batch's sites."""
+
+_NEEDS_OPTIMIZER = frozenset({Kind.OPTIMIZER, Kind.UPDATED_WEIGHT})
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """What a ``watch`` asks for."""
+
+    model: torch.nn.Module
+    optimizers: tuple[torch.optim.Optimizer, ...] = ()
+    kinds: frozenset[Kind] | None = None
+    names: Any = None
+    valid: Mapping[str, Valid] = field(default_factory=dict)
+    replay: tuple[str, ...] = ()
+    tolerances: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def effective_kinds(self) -> frozenset[Kind]:
+        """The kinds that can be observed: those asked for, less what only an optimizer has."""
+        kinds = DEFAULT_KINDS if self.kinds is None else self.kinds
+        return kinds if self.optimizers else kinds - _NEEDS_OPTIMIZER
+
+
+class Run(ABC):
+    """One case being recorded or checked. ``step`` is the one that observations go to, ``None`` before the first."""
+
+    def __init__(self, settings: Settings, streams: Streams) -> None:
+        self.settings = settings
+        self.streams = streams
+        self.step: int | None = None
+        self.capture: Capture | None = None
+        self.watching: Watching | None = None
+        self.inputs: dict[str, Any] = {}
+        self.named: set[Site] = set()
+        """The values that the test has named in this step, without their leaves."""
+
+    # what the two sinks do
+
+    @abstractmethod
+    def observe(self, site: Site, value: torch.Tensor | None, call: Tolerance | None = None) -> None:
+        """Take one observation of the current step."""
+
+    @abstractmethod
+    def make_capture(self, watching: Watching) -> Capture:
+        """Put a model under observation; checking, its structure is compared first."""
+
+    @abstractmethod
+    def batches(self, loader: Iterable[Any], limit: int | None, keep: Keep) -> Iterator[tuple[int, Any, bool]]:
+        """Run the steps of a loop: number, batch, and whether the step is kept."""
+
+    @abstractmethod
+    def input(self, name: str, make: Callable[[], Any]) -> Any:
+        """An input of the current step, recorded or given back."""
+
+    @abstractmethod
+    def load(self, model: torch.nn.Module, names: Any) -> None:
+        """Checking: copy the reference's initial weights into the model."""
+
+    @abstractmethod
+    def structure(self, model: torch.nn.Module, names: Any) -> None:
+        """Record or compare a model's structure alone."""
+
+    @abstractmethod
+    def finish(self) -> Comparison | Recorded:
+        """Conclude: commit the golden, or judge what no helper asserted."""
+
+    @abstractmethod
+    def abandon(self) -> None:
+        """Give up: the recording is discarded, files are closed."""
+
+    @abstractmethod
+    def _open_step(self, step: int) -> None: ...
+
+    @abstractmethod
+    def _close_step(self, step: int) -> None: ...
+
+    # what they share
+
+    def begin(self, step: int) -> None:
+        """Make ``step`` the current one; the one before is closed."""
+        if step == self.step:
+            return
+        self.close_step()
+        self.step = step
+        self.named.clear()
+        self._open_step(step)
+
+    def close_step(self) -> None:
+        """Close the current step, if there is one."""
+        if self.step is not None:
+            if self.capture is not None:
+                self.capture.end_step()
+            self._close_step(self.step)
+            self.step = None
+
+    def name_value(self, site: Site) -> None:
+        """Begin a value that the test names: an output, a loss, an input; a name twice in a step is an error."""
+        self.begin(self.step or 0)
+        if site in self.named:
+            raise UsageError(
+                f"{str(site)!r} is there already in step {self.step} of {self.settings.case}; "
+                "give each value of a step a name of its own: parity.assert_close('another name', value)"
+            )
+        self.named.add(site)
+
+    def end_value(self, site: Site) -> None:
+        """Conclude a named value, all of whose leaves were observed."""
+
+    def open_single(self) -> None:
+        """Open the one step of a test without a loop, at the first call of a module or at the watch's end."""
+        assert self.capture is not None
+        self.begin(self.step or 0)
+        self.streams.seed_step(self.step or 0, "step")
+        self.begin_observing(dict(self.inputs))
+
+    def close_single(self) -> None:
+        """Observe what is final at the watch's end; gradients that come later are read by the helper that asks."""
+        assert self.capture is not None
+        if self.capture.modules.step is None:
+            self.open_single()
+        self.capture.gradients()
+        self.capture.updates()
+
+    @abstractmethod
+    def begin_observing(self, batch: Any) -> None:
+        """Open the capture's step, with the valid regions of this batch."""
+
+    def observe_tree(self, name: str, value: Any) -> dict[str, Any]:
+        """Observe a batch or an input as it is now; returns its spec."""
+        spec, tensors = pack(value, f"{name!r} of step {self.step} of {self.settings.case}")
+        self.name_value(Site(Kind.BATCH, name))
+        for path, tensor in tensors:
+            self.observe(Site(Kind.BATCH, name, leaf=path), tensor)
+        return spec
+
+    def bound(self, names: Any) -> Any:
+        """The name map that holds: the call's, the marker's, the fixture's."""
+        return next((one for one in (names, self.settings.marker.names, self.settings.names) if one is not None), None)
+
+
+def kept(keep: Keep, step: int) -> bool:
+    """Whether a step is one of those kept."""
+    if keep is None:
+        return True
+    return step in keep if isinstance(keep, Sequence) else step % keep == 0
+
+
+def plain_regions(regions: Mapping[str, Region]) -> dict[str, Any]:
+    """Regions as the manifest holds them."""
+    return {pattern: {"dim": region.dim, "lengths": list(region.lengths)} for pattern, region in regions.items()}
+
+
+def regions_from_plain(plain: Mapping[str, Any]) -> dict[str, Region]:
+    """The inverse."""
+    return {pattern: Region(one["dim"], tuple(one["lengths"])) for pattern, one in plain.items()}
+
+
+IDENTITY = BoundNames.identity()

@@ -1,0 +1,90 @@
+"""Watch: a model under observation, and the steps of its training loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Protocol
+
+from pytest_parity.capture import Capture, Streams
+from pytest_parity.errors import UsageError
+
+__all__ = ["Keep", "Steps", "Watch"]
+
+Keep = int | Sequence[int] | None
+"""Which steps are kept: every one (``None``), every n-th, or those of a list."""
+
+
+class Steps(Protocol):
+    """How a session runs the steps of a watch."""
+
+    streams: Streams
+
+    def batches(self, loader: Iterable[Any], limit: int | None, keep: Keep) -> Iterator[tuple[int, Any, bool]]:
+        """Yield each step's number, its batch, and whether it is kept; a kept one is open while it is out."""
+
+    def open_single(self) -> None:
+        """Open the one step of a test without a loop."""
+
+    def close_single(self) -> None:
+        """Close it."""
+
+
+class Watch:
+    """What ``parity.watch`` gives: hooks are on inside its ``with``, and ``steps`` runs a loop.
+
+    Without ``steps``, everything inside the ``with`` is step 0.
+    """
+
+    def __init__(self, capture: Callable[[], Capture], steps: Steps) -> None:
+        self._make = capture
+        self._steps = steps
+        self._capture: Capture | None = None
+        self._looped = False
+
+    def __enter__(self) -> Watch:
+        self._capture = self._make()
+        self._capture.modules.on_first_call = self._steps.open_single
+        self._capture.attach()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, traceback: object) -> None:
+        assert self._capture is not None
+        try:
+            if kind is None and not self._looped:
+                self._steps.close_single()
+        finally:
+            self._capture.modules.end_step()
+            self._capture.detach()
+
+    def steps(self, loader: Iterable[Any], *, limit: int | None = None, keep: Keep = None) -> Iterator[Any]:
+        """Run a training loop: yields batches, and observes what the body does with each.
+
+        Recording draws ``limit`` batches from ``loader`` (all of them without) and keeps every step, every ``keep``-th,
+        or those in the list ``keep``. Checking never touches ``loader``: it yields the golden's own batches, on the
+        model's device, for the steps that the golden has.
+        """
+        if self._capture is None or self._looped or self._capture.modules.step is not None:
+            raise UsageError(
+                "steps() begins inside the with of parity.watch(), once, and before the model is called: "
+                "with parity.watch(model) as run: for batch in run.steps(loader): ..."
+            )
+        _check(limit, keep)
+        self._looped = True
+        self._capture.modules.on_first_call = None
+        return self._run(self._steps.batches(loader, limit, keep))
+
+    def _run(self, batches: Iterator[tuple[int, Any, bool]]) -> Iterator[Any]:
+        assert self._capture is not None
+        for _step, batch, kept in batches:
+            yield batch
+            if kept:
+                self._capture.end_step()
+
+
+def _check(limit: int | None, keep: Keep) -> None:
+    if limit is not None and limit < 1:
+        raise UsageError(f"steps(limit={limit}): a loop has at least 1 step")
+    if isinstance(keep, int) and keep < 1:
+        raise UsageError(f"steps(keep={keep}): every n-th step, and n is at least 1")
+    if isinstance(keep, Sequence) and (not keep or min(keep) < 0):
+        raise UsageError(f"steps(keep={list(keep)}): a list of steps, from 0")

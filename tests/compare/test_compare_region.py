@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from collections import namedtuple
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from pytest_parity.compare.judge import judge
+from pytest_parity.compare.region import Region, Valid, match, resolve
+from pytest_parity.errors import UsageError
+from pytest_parity.result import Tolerance, Verdict
+from pytest_parity.site import Kind, Site
+
+Batch = namedtuple("Batch", "audio lengths")  # noqa: PYI024  the plain kind is what is tested
+EXACT = Tolerance(0.0, 0.0)
+
+
+def test_the_mask_keeps_the_first_positions_of_each_example():
+    mask = Region(1, (3, 1)).mask((2, 3))
+    assert mask.tolist() == [[True, True, True], [True, False, False]]
+    assert torch.equal(Region(-1, (3, 1)).mask((2, 5, 3)), mask[:, None, :].expand(2, 5, 3))
+    assert torch.equal(Region(1, (3, 1)).mask((2, 3, 4)), mask[:, :, None].expand(2, 3, 4))
+
+
+@pytest.mark.parametrize(
+    ("region", "shape", "message"),
+    [
+        (Region(3, (1, 2)), (2, 4, 5), r"dim=3 does not fit shape \(2, 4, 5\): dim must be 1 to 2"),
+        (Region(0, (1, 2)), (2, 4), r"dim=0 does not fit shape \(2, 4\).*dimension 0 holds the examples"),
+        (Region(-3, (1, 2)), (2, 4), r"dim=-3 does not fit"),
+        (Region(1, (1, 2)), (3, 4), r"2 lengths for 3 examples"),
+        (Region(1, (0, 0)), (2, 4), r"leaves nothing of shape \(2, 4\) to compare: every length is 0"),
+        (Region(1, (1, 7)), (2, 4), r"lengths 1, 7 do not lie in 0..4, the size of dimension 1"),
+        (Region(1, (1, -1)), (2, 4), r"lengths 1, -1 do not lie"),
+        (Region(1, ()), (0, 4), r"leaves nothing"),
+    ],
+)
+def test_a_region_that_does_not_fit_is_refused(region: Region, shape: tuple[int, ...], message: str):
+    with pytest.raises(UsageError, match=message):
+        region.mask(shape)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "batch"),
+    [
+        ([4, 2], None),
+        (torch.tensor([4, 2]), None),
+        ("audio_len", {"audio_len": torch.tensor([4, 2])}),
+        ("1", [torch.zeros(3), torch.tensor([4, 2])]),
+        ("lengths", Batch(None, torch.tensor([4, 2]))),
+        ("labels.size", {"labels": SimpleNamespace(size=[4, 2])}),
+        (lambda batch: batch["n"] // 2, {"n": torch.tensor([8, 5])}),
+    ],
+)
+def test_lengths_are_found_in_the_batch(lengths: Any, batch: Any):
+    assert resolve({"encoder.*": Valid(dim=1, lengths=lengths)}, batch) == {"encoder.*": Region(1, (4, 2))}
+
+
+@pytest.mark.parametrize(
+    ("lengths", "message"),
+    [
+        ("audio_length", r"valid 'encoder': the batch has no 'audio_length': no 'audio_length' among audio_len, x"),
+        ("x.first", r"the batch has no 'x.first': no 'first' among 0, 1"),
+        ("x.7", r"no '7' among 0, 1"),
+        (torch.tensor([0.5, 1.0]), r"lengths must be integers, one per example; got a tensor of torch.float32"),
+        (torch.tensor(3), r"got a tensor of torch.int64 and shape \(\)"),
+        ([True, False], r"lengths must be integers"),
+        (lambda batch: None, r"got NoneType None"),
+    ],
+)
+def test_lengths_that_are_none_are_refused(lengths: Any, message: str):
+    with pytest.raises(UsageError, match=message):
+        resolve({"encoder": Valid(dim=1, lengths=lengths)}, {"audio_len": [1, 2], "x": [[1], [2]]})
+
+
+def test_the_last_region_that_matches_holds():
+    regions = {"encoder.*": Region(1, (1,)), "encoder.layers.*": Region(2, (2,)), "encoder/out.0": Region(1, (3,))}
+    assert match(regions, Site(Kind.ACTIVATION, "encoder.layers.0", 0)) == Region(2, (2,))
+    assert match(regions, Site(Kind.INPUT, "encoder.pre", 0, "in.0")) == Region(1, (1,))
+    assert match(regions, Site(Kind.ACTIVATION, "encoder", 0, "out.0")) == Region(1, (3,))
+    assert match(regions, Site(Kind.ACTIVATION, "encoder", 0, "out.1")) is None
+    assert match({}, Site(Kind.ACTIVATION, "encoder", 0)) is None
+
+
+def test_regions_hold_for_calls_and_outputs_only():
+    regions = {"*": Region(1, (1,))}
+    held = {kind for kind in Kind if match(regions, Site(kind, "x")) is not None}
+    assert held == {Kind.INPUT, Kind.ACTIVATION, Kind.ACTIVATION_GRADIENT, Kind.OUTPUT}
+
+
+def test_what_is_padded_is_not_compared_and_what_is_valid_is():
+    reference = torch.arange(12.0).view(2, 6)
+    candidate = reference.clone()
+    candidate[1, 4:] = torch.nan
+    region = Region(1, (6, 4))
+    assert judge(candidate, reference, EXACT, region=region).verdict is Verdict.EQUAL
+    assert judge(candidate, reference, EXACT).verdict is Verdict.NONFINITE
+    candidate[1, 3] = 0
+    outcome = judge(candidate, reference, EXACT, region=region)
+    assert outcome.metrics is not None
+    assert (outcome.verdict, outcome.elements, outcome.metrics.worst_index) == (Verdict.DIFFERS, 10, (1, 3))

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import pytest
+
+from .project import Run
+
+MANY = """
+    import unittest
+    import pytest
+    import torch
+
+    def test_skipped(parity):
+        parity.assert_close("x", torch.ones(1))
+        pytest.skip("not here")
+
+    def test_expected(parity):
+        parity.assert_close("x", torch.ones(1))
+        pytest.xfail("known")
+
+    @pytest.mark.skip
+    def test_never(parity):
+        raise AssertionError
+
+    @pytest.fixture
+    def broken(parity):
+        raise RuntimeError("set-up")
+
+    def test_set_up(parity, broken):
+        parity.assert_close("x", torch.ones(1))
+
+    class TestCase(unittest.TestCase):
+        @pytest.fixture(autouse=True)
+        def _take(self, parity):
+            self.parity = parity
+
+        def test_wrong(self):
+            self.parity.assert_close("x", torch.ones(1))
+            self.fail("after the value")
+
+        def test_right(self):
+            self.parity.assert_close("x", torch.ones(1))
+"""
+
+
+def test_only_a_body_that_passed_is_recorded(run: Run, pytester: pytest.Pytester):
+    pytester.makepyfile(test_many=MANY)
+    result = run("--parity-record")
+    outcomes = result.parseoutcomes()
+    assert {name: outcomes[name] for name in ("failed", "skipped", "xfailed", "errors", "recorded")} == {
+        "failed": 1,
+        "skipped": 2,
+        "xfailed": 1,
+        "errors": 1,
+        "recorded": 1,
+    }
+    golden = pytester.path / "golden"
+    assert [path.parent.name for path in golden.rglob("golden.json")] == ["TestCase.test_right"]
+
+
+def test_nothing_is_left_of_the_others(run: Run, pytester: pytest.Pytester):
+    pytester.makepyfile(test_many=MANY)
+    run("--parity-record", "--deselect", "test_many.py::TestCase::test_right")
+    assert not [path for path in (pytester.path / "golden").rglob("*") if path.is_file()]
+
+
+def test_a_known_difference_is_an_expected_failure(
+    run: Run, recorded: object, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("SCALE", "2")
+    source = (pytester.path / "test_one.py").read_text()
+    expected = source.replace("def test_value", "import pytest\n@pytest.mark.xfail(strict=True)\ndef test_value")
+    (pytester.path / "test_one.py").write_text(expected)
+    result = run()
+    assert result.ret == 0
+    assert result.parseoutcomes()["xfailed"] == 1
+
+
+def test_a_failure_that_the_test_expects_itself(run: Run, recorded: object, pytester: pytest.Pytester):
+    pytester.makepyfile(
+        test_one="""
+        import pytest
+        import torch
+        from pytest_parity.errors import ParityFailure
+
+        def test_value(parity):
+            with pytest.raises(ParityFailure):
+                parity.assert_close("x", torch.zeros(4))
+        """
+    )
+    result = run()
+    result.stdout.no_fnmatch_line("*INTERNALERROR*")
+
+
+def test_a_junit_file_has_the_diagnosis(run: Run, recorded: object, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SCALE", "2")
+    run("--junitxml=out.xml")
+    text = (pytester.path / "out.xml").read_text()
+    assert 'failures="1"' in text
+    assert '<failure message="' in text
+    assert "test_one/test_value" in text.partition('<failure message="')[2][:100]
+
+
+def test_a_junit_file_of_a_recording(run: Run, one_test: object, pytester: pytest.Pytester):
+    run("--parity-record", "--junitxml=out.xml")
+    text = (pytester.path / "out.xml").read_text()
+    assert 'tests="1"' in text
+    assert 'failures="0"' in text
+
+
+def test_results_are_plain_whatever_a_scalar_was():
+    import numpy as np
+
+    from pytest_parity.plugin.results import CaseResult
+    from pytest_parity.result import Comparison
+
+    comparison = Comparison("c", np.int64(2), np.int32(2), {"equal": np.int64(2)}, {}, (), elements=np.float32(3))
+    plain = CaseResult("n", "c", "passed", comparison).to_plain()
+    numbers = [plain["comparison"][name] for name in ("expected", "compared", "elements")]
+    assert [type(number) for number in numbers] == [int, int, float]
+    assert CaseResult.from_plain(plain).comparison.counts == {"equal": 2}

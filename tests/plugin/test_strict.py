@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from .project import Run
+
+STALE = "stale golden: no test has the case 'old/case'; give it one, or remove *old/case"
+
+
+@pytest.fixture
+def stale(recorded: Path) -> Path:
+    golden = recorded.parent / "golden"
+    shutil.copytree(golden / "test_one/test_value", golden / "old/case")
+    return recorded
+
+
+def test_a_golden_without_a_test_fails_the_run(run: Run, stale: Path):
+    result = run("--parity-strict")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*= parity =*", STALE])
+    assert "test_one/test_value'" not in result.stdout.str()
+
+
+def test_not_without_strict(run: Run, stale: Path):
+    result = run()
+    assert result.ret == 0
+    result.stdout.no_fnmatch_line("*stale*")
+
+
+def test_a_run_of_all_that_is_used_passes(run: Run, recorded: Path):
+    assert run("--parity-strict").ret == 0
+
+
+def test_deselected_is_not_stale(run: Run, recorded: Path, pytester: pytest.Pytester):
+    pytester.makepyfile(test_two="def test_plain(): pass")
+    assert run("--parity-strict", "-k", "plain").ret == 0
+    assert run("--parity-strict", "-m", "not parity").ret == 0
+
+
+def test_a_run_of_some_paths_tells_nothing(run: Run, stale: Path, pytester: pytest.Pytester):
+    pytester.makepyfile(test_two="def test_plain(): pass")
+    assert run("--parity-strict", "test_two.py").ret == 0
+    assert run("--parity-strict", "--ignore=test_one.py").ret == 0
+
+
+def test_a_run_of_all_paths_is_a_full_run(pytester: pytest.Pytester, stale: Path):
+    assert pytester.runpytest("--parity-strict", ".").ret == 1
+
+
+def test_a_module_skipped_as_a_whole_may_own_it(run: Run, stale: Path, pytester: pytest.Pytester):
+    pytester.makepyfile(test_two="import pytest\npytest.importorskip('nemo_that_is_absent')")
+    assert run("--parity-strict").ret == 0
+
+
+def test_another_environment_fails_the_run(run: Run, recorded: Path):
+    drift(recorded)
+    result = run("--parity-strict")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*= parity =*", "environment drift: test_one/test_value: torch *(golden: 0.0.1)*"])
+
+
+def test_another_environment_is_fine_without_strict(run: Run, recorded: Path):
+    drift(recorded)
+    assert run().ret == 0
+
+
+def drift(recorded: Path) -> None:
+    path = recorded.parent / "golden/test_one/test_value/golden.json"
+    manifest = json.loads(path.read_text())
+    manifest["environment"]["torch"] = "0.0.1"
+    path.write_text(json.dumps(manifest))
