@@ -30,9 +30,8 @@ from pytest_parity.session import Mode, Parity, Settings
 
 KINDS = ("batch", "weight", "activation", "gradient", "updated_weight")
 TOLERANCES = {
-    "*": (2e-3, 1e-6),
-    "gradient": (2e-3, 1e-9),
-    "gradient/*": (2e-3, 1e-8),
+    "*": (2e-3, 1e-5),
+    "gradient/*": (1e-2, 1e-7),
     "updated_weight/*": (1e-2, 1e-8),
 }
 SLIGHTLY = 1 + 2e-7
@@ -83,12 +82,12 @@ def run(work: Workload, way: Way, root: Path, case: str) -> Taken:
         for batch in watch.steps(work.batches):
             work.step(batch)
         step = (time.perf_counter() - begin) / len(work.batches)
+    result: Comparison | Recorded | None
     begin = time.perf_counter()
     try:
         result = parity.finish()
-    except ParityFailure as failure:
-        assert failure.comparison is not None
-        result = failure.comparison
+    except ParityFailure:
+        result = parity.comparison()
         parity.abandon()
     return Taken(step, time.perf_counter() - begin, result)
 

@@ -25,7 +25,7 @@ class Attention(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """``(batch, time, width)`` to the same."""
         heads = self.qkv(x).view(*x.shape[:2], 3, HEADS, WIDTH // HEADS).permute(2, 0, 3, 1, 4)
-        mixed = scaled_dot_product_attention(*heads, is_causal=True)
+        mixed = scaled_dot_product_attention(heads[0], heads[1], heads[2], is_causal=True)
         out: torch.Tensor = self.out(mixed.transpose(1, 2).reshape(x.shape))
         return out
 
@@ -80,9 +80,10 @@ class Tiny(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers = nn.Sequential(*(m for _ in range(100) for m in (nn.Linear(16, 16), nn.Tanh())))
-        for layer in self.layers[::2]:
+        linear = [nn.Linear(16, 16) for _ in range(100)]
+        for layer in linear:
             nn.init.orthogonal_(layer.weight)
+        self.layers = nn.Sequential(*(module for layer in linear for module in (layer, nn.Tanh())))
 
     def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """The mean square of the last layer's output."""

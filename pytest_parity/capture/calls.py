@@ -39,6 +39,9 @@ class Call:
     exception: BaseException | None = None
     """The exception being handled when the call began."""
     streams: list[torch.Tensor] | None = None
+    """The caller's random streams, to be handed back."""
+    fresh: list[torch.Tensor] | None = None
+    """Its own streams as they began, where a draw in the module's own code is to be noticed."""
     repeated: bool = False
 
 

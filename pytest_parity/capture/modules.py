@@ -62,6 +62,8 @@ class ModuleObserver:
         self._handles: list[RemovableHandle] = []
         self.aliases, self.compiled = module_aliases(model)
         self._stack = CallStack(self.aliases)
+        self.functional_draws: dict[str, None] = {}
+        """Modules whose own code draws, between the calls of their children."""
         self.step: int | None = None
         self.on_first_call: Callable[[], None] | None = None
         """Called when a module is called while no step is open (a test of one step, without a loop)."""
@@ -107,6 +109,8 @@ class ModuleObserver:
         if self._inputs and not call.recompute:
             self._see_inputs(module, path, index, args, kwargs)
         call.streams = self._streams.enter(self.step or 0, path, index)
+        if call.streams is not None and module._modules:  # noqa: SLF001  a leaf's draws are its own
+            call.fresh = self._streams.states()
 
     def _leave(self, module: torch.nn.Module, _args: Any, _kwargs: Any, output: Any) -> Any:
         if torch.compiler.is_compiling() or self.step is None:
@@ -114,8 +118,10 @@ class ModuleObserver:
         call = self._stack.leave(module)
         if call is None:
             return None
+        if call.fresh is not None and not all(map(torch.equal, call.fresh, self._streams.states())):
+            self.functional_draws.setdefault(call.path)
         self._streams.leave(call.streams)
-        call.streams = None
+        call.streams = call.fresh = None
         if output is None and sys.exc_info()[1] is not call.exception:
             return None  # the forward raised
         path, index = self._names.call(call.path, call.index)

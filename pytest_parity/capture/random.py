@@ -62,11 +62,15 @@ class Streams:
         """Begin a module call's own stream; returns what ``leave`` needs to hand the caller's back."""
         if self.policy != "keyed":
             return None
-        states = [generator.get_state() for generator in self._generators]
+        states = self.states()
         key = self._key(f"{step}|{path}#{call}")
         for generator in self._generators:
             generator.manual_seed(key)
         return states
+
+    def states(self) -> list[torch.Tensor]:
+        """Where the generators are now."""
+        return [generator.get_state() for generator in self._generators]
 
     def leave(self, states: list[torch.Tensor] | None) -> None:
         """Hand the caller's stream back."""

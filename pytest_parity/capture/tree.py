@@ -61,7 +61,7 @@ def pack(value: Any, name: str) -> tuple[Spec, list[tuple[str, torch.Tensor]]]:
 def _pack(value: Any, path: str, name: str, tensors: list[tuple[str, torch.Tensor]]) -> Spec:
     if isinstance(value, torch.Tensor):
         tensors.append((path, value))
-        return {"tensor": path, "requires_grad": True} if value.requires_grad else {"tensor": path}
+        return {"variable" if value.requires_grad else "tensor": path}
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
         tensors.append((path, torch.from_numpy(np.ascontiguousarray(value))))
         return {"array": path}
@@ -99,11 +99,11 @@ def _key(key: Any, path: str, name: str) -> str | int:
 
 def unpack(spec: Spec, tensor: Callable[[str], torch.Tensor]) -> Any:
     """Put a batch together again; ``tensor`` gives the one at a path. Dataclasses come back as ``SimpleNamespace``."""
-    (kind, content), *_ = spec.items()
+    ((kind, content),) = spec.items()
     if kind == "plain":
         return content
-    if kind == "tensor":
-        return tensor(content).requires_grad_() if spec.get("requires_grad") else tensor(content)
+    if kind in {"tensor", "variable"}:  # a variable requires a gradient
+        return tensor(content).requires_grad_(kind == "variable")
     if kind == "array":
         return tensor(content).cpu().numpy()
     children = [(key, unpack(child, tensor)) for key, child in content]

@@ -54,6 +54,8 @@ class Comparator:
         """Modules of the candidate that have no counterpart, in the order of their first calls."""
         self.replayed: dict[str, str] = {}
         """Replayed sites whose own value was another."""
+        self.own_updates: dict[str, None] = {}
+        """Updates that the candidate's own gradients led elsewhere, while its optimizer's step on its own is right."""
         self._leave = leave
         self._judge = StreamJudge(golden)
         self._update = UpdateJudge(golden)
@@ -129,14 +131,15 @@ class Comparator:
         """
         entry = self._expected.get(site)
         start = self.golden.entry(self.step, Site(Kind.WEIGHT, site.path))
-        if site in self._found or site.kind not in self.kinds:
-            return
-        if entry is None or start is None or tuple(new.shape) != entry.shape or entry.dtype == NONE:
+        if entry is None or start is None or entry.dtype == NONE:
             self.see(site, new, call)
             return
         own = None if isolated else self._spool.get(Site(Kind.WEIGHT, site.path))
-        tolerance = self._tolerance(entry, new, call)
-        outcome = self._update(entry, start, new, own, tolerance)
+        outcome = self._update(entry, start, new, own, self._tolerance(entry, new, call))
+        if site in self._found:  # judged in isolation; what its own gradients led to stands beside
+            if outcome.verdict.fails:
+                self.own_updates.setdefault(f"{self._own(site) or site} in step {self.step}")
+            return
         self._settle(entry, outcome)
         if outcome.verdict is not Verdict.EQUAL:
             if self.keeps:
@@ -247,6 +250,11 @@ class Comparator:
         """What is not a verdict on a site, and should be said."""
         if self.further:
             yield f"modules of the candidate without a counterpart: {_listed(self.further)}"
+        if self.own_updates:
+            yield (
+                "by the candidate's own gradients these updates would be others (the optimizer's step is judged from "
+                f"the reference's): {_listed(self.own_updates)}"
+            )
         if self.replayed:
             yield f"replayed, and the candidate's own output is another: {_listed(self.replayed)}"
 

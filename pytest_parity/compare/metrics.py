@@ -18,6 +18,8 @@ __all__ = ["Accumulator", "metrics"]
 _BLOCK = 1 << 16
 """Elements at a time: the blocks in float64 stay in the processor's cache."""
 
+_ZERO = torch.zeros((), dtype=torch.float64, device="cpu")
+
 
 def metrics(actual: torch.Tensor, expected: torch.Tensor, tolerance: Tolerance) -> Metrics:
     """The metrics of two tensors of one shape, of any dtypes, strides and devices, as ``result.Metrics`` defines them.
@@ -165,6 +167,8 @@ class Accumulator:
     def _relative(self, distance: torch.Tensor, size: torch.Tensor, excess: torch.Tensor) -> None:
         ratio = torch.div(distance, size, out=self._scratch.take("ratio", torch.float64, distance.numel()))
         top = float(ratio.amax())
+        if math.isnan(top):
+            top = float(torch.fmax(ratio, _ZERO, out=ratio).amax())  # 0/0 is NaN: the sides agree on a zero
         if not math.isfinite(top):
             on_zero = torch.where(excess > self._atol, math.inf, 0.0)
             top = float(torch.where(size == 0, on_zero, ratio).amax())

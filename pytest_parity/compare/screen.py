@@ -46,7 +46,8 @@ class Screen:
         expected = widened(expected, work, "wide_expected", self._scratch)
         distance = self._scratch.take("distance", work, actual.numel())
         torch.sub(actual, expected, out=distance).abs_()
-        return self._within(distance, self._magnitude(expected))
+        distance.sub_(self._magnitude(expected), alpha=self._rtol)
+        return float(distance.amax()) <= self._bound
 
     def _magnitude(self, expected: torch.Tensor) -> torch.Tensor:
         size = self._scratch.take("size", expected.dtype, expected.numel())
@@ -55,34 +56,39 @@ class Screen:
             self.largest = max(self.largest, float(size.amax()))
         return size
 
-    def _within(self, distance: torch.Tensor, size: torch.Tensor) -> bool:
-        distance.sub_(size, alpha=self._rtol)
-        return float(distance.amax()) <= self._bound
-
 
 class UpdateScreen(Screen):
-    """The same for an update from a start that both sides share, with the rounding of the weights allowed for."""
+    """The same for an update, new minus start, with the rounding of the weights allowed for."""
 
     def __init__(self, tolerance: Tolerance, dtype: torch.dtype, scratch: Scratch, slack: float) -> None:
         super().__init__(tolerance, dtype, scratch)
-        self._slack = 0.0 if self._work is None else slack * (1.0 - _GUARD * torch.finfo(self._work).eps)
+        epsilon = 0.0 if self._work is None else torch.finfo(self._work).eps
+        self._slack = slack * (1.0 - _GUARD * epsilon)
+        self._own_rtol = self._rtol - 4 * epsilon  # each of two updates is rounded, by less than eps of the larger
 
-    def update(self, new: torch.Tensor, expected: torch.Tensor, start: torch.Tensor) -> bool:
-        """Whether flat pieces of new weights, the reference's and their common start are certainly within tolerance."""
-        work = self._work
+    def update(
+        self, new: torch.Tensor, begun: torch.Tensor | None, expected: torch.Tensor, start: torch.Tensor
+    ) -> bool:
+        """Whether flat pieces are certainly within tolerance: new weights, their start, and the reference's of both.
+
+        ``begun`` is None where the two starts are one; then no update of the candidate's own needs to be rounded.
+        """
+        work, scratch = self._work, self._scratch
         if work is None:
             return False
-        new = widened(new, work, "wide_actual", self._scratch)
-        expected = widened(expected, work, "wide_expected", self._scratch)
-        start = widened(start, work, "wide_start", self._scratch)
-        distance = self._scratch.take("distance", work, new.numel())
-        moved = self._scratch.take("moved", work, new.numel())
-        torch.sub(new, expected, out=distance).abs_()
-        torch.sub(expected, start, out=moved)
+        new = widened(new, work, "wide_actual", scratch)
+        expected = widened(expected, work, "wide_expected", scratch)
+        start = widened(start, work, "wide_start", scratch)
+        distance = scratch.take("distance", work, new.numel())
+        moved = torch.sub(expected, start, out=scratch.take("moved", work, new.numel()))
+        if begun is None:
+            torch.sub(new, expected, out=distance)
+        else:
+            torch.sub(new, widened(begun, work, "wide_begun", scratch), out=distance).sub_(moved)
         size = self._magnitude(moved)
-        torch.abs(expected, out=moved)
-        distance.sub_(moved, alpha=self._slack)
-        return self._within(distance, size)
+        distance.abs_().sub_(torch.abs(expected, out=moved), alpha=self._slack)
+        distance.sub_(size, alpha=self._rtol if begun is None else self._own_rtol)
+        return float(distance.amax()) <= self._bound
 
 
 def widened(piece: torch.Tensor, dtype: torch.dtype, name: str, scratch: Scratch) -> torch.Tensor:

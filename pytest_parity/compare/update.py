@@ -108,10 +108,9 @@ def _judge(
 def _first_pass(ours: Pieces, ours_start: Pieces | None, pairs: _Pairs, screen: UpdateScreen | None) -> Verdict | None:
     equal = True
     for piece, begun, expected, expected_start in _aligned(ours, ours_start, pairs):
-        if begun is not None and not same_bits(begun, expected_start):
-            return None
-        equal = equal and same_bits(piece, expected)
-        if not equal and (screen is None or not screen.update(piece, expected, expected_start)):
+        own = None if begun is None or same_bits(begun, expected_start) else begun
+        equal = equal and own is None and same_bits(piece, expected)
+        if not equal and (screen is None or not screen.update(piece, own, expected, expected_start)):
             return None
     if equal:
         return Verdict.EQUAL

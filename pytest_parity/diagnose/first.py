@@ -68,7 +68,8 @@ def _data(causes: _Causes) -> Diagnosis | None:
 
 
 def _weight(causes: _Causes) -> Diagnosis | None:
-    return _named(causes, Fault.WEIGHT, causes.failing(Kind.WEIGHT))
+    found = _named(causes, Fault.WEIGHT, causes.failing(Kind.WEIGHT))
+    return found and replace(found, hints=("parity.load(model) starts from the reference's weights",))
 
 
 def _forward(causes: _Causes) -> Diagnosis | None:

@@ -33,7 +33,7 @@ def dense(value: torch.Tensor) -> torch.Tensor:
         value = value.detach()
         value = value.cpu() if value.layout is torch.strided else value.to_dense().cpu()
         value = value.resolve_conj().resolve_neg().contiguous()
-        if value.numel() and value.data_ptr() == 0:
+        if value._is_zerotensor():  # noqa: SLF001 - autograd's own zeros, which have no storage; nothing public tells
             value = value.clone()
     if value.numel() and value.data_ptr() == 0:
         raise TypeError(f"a {type(value).__name__} of shape {list(value.shape)} has no bytes of its own")

@@ -33,11 +33,12 @@ def pair(ours: float, theirs: float) -> tuple[str, str]:
 
 def size(count: int) -> str:
     """Bytes in decimal units."""
-    value, unit = float(count), _UNITS[0]
-    for unit in _UNITS:  # noqa: B007 -- the one that fits is used below
+    value, units = float(count), iter(_UNITS)
+    unit = next(units)
+    for larger in units:
         if value < _THOUSAND:
             break
-        value /= _THOUSAND
+        value, unit = value / _THOUSAND, larger
     return f"{count} B" if unit == _UNITS[0] else f"{value:.3g} {unit}"
 
 

@@ -55,7 +55,8 @@ class Checking(Run):
         self._notes: list[str] = []
         self._out: GoldenWriter | None = None
         self._hyperparameters: dict[int, list[tuple[str, str, str]]] = {}
-        self._finished = False
+        self._obstacles: dict[str, None] = {}
+        """Why updates were judged by what the candidate's own gradients led to."""
 
     # a model under observation
 
@@ -161,7 +162,7 @@ class Checking(Run):
     def _restart(self, step: int) -> None:
         """Judge the candidate's own optimizer state, then start the step where the reference started it."""
         assert self.capture is not None
-        if step != self.golden.steps[0]:
+        if step - 1 in self.golden.steps:  # else nothing of the candidate's led here
             self.capture.observe_states()
         self.reference.restart(step, self.capture.tensors, self.capture.optimizers, self.capture.name_of)
 
@@ -226,9 +227,14 @@ class Checking(Run):
         self._hyperparameters[place] = _changed(
             info.get("hyperparameters", {}).get(str(place), []), hyperparameters(optimizer)
         )
-        if self.capture.steps_taken[place] == 1 and info.get("optimizer_steps", [])[place : place + 1] == [1]:
-            for name, new in self.reference.isolated(self.step, place, optimizer, self.capture.name_of):
-                self.comparator.see_update(Site(Kind.UPDATED_WEIGHT, name), new, isolated=True)
+        if Kind.UPDATED_WEIGHT not in self.comparator.kinds or self.capture.steps_taken[place] > 1:
+            return
+        obstacle = self.reference.obstacle(self.step, place, optimizer)
+        if obstacle:
+            self._obstacles.setdefault(obstacle)
+            return
+        for name, new in self.reference.isolated(self.step, place, optimizer, self.capture.name_of):
+            self.comparator.see_update(Site(Kind.UPDATED_WEIGHT, name), new, isolated=True)
 
     def _leave(self, step: int, order: int, site: Site, value: torch.Tensor | None) -> None:
         """Keep a failing tensor of the candidate in ``--parity-out``."""
@@ -311,13 +317,17 @@ class Checking(Run):
 
     def _all_notes(self) -> Iterator[str]:
         yield from self._notes
+        for obstacle in self._obstacles:
+            yield f"updates are judged by what the candidate's own gradients led to: {obstacle}"
         yield from self.comparator.notes()
+        if self.capture is not None and self.capture.modules.functional_draws:
+            drawing = ", ".join(self.capture.modules.functional_draws)
+            yield f"random draws outside of any leaf module, where only the order of drawing decides: {drawing}"
 
     def finish(self) -> Comparison | Recorded:
         """Close the last step and judge everything that no helper did."""
         self.close_step()
         self.comparator.finish()
-        self._finished = True
         comparison = self.comparison()
         if not comparison.passed:
             raise ParityFailure(failure_text(comparison), comparison)

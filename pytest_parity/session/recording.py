@@ -45,7 +45,7 @@ class Recording(Run):
 
     def observe(self, site: Site, value: torch.Tensor | None, call: Tolerance | None = None) -> None:  # noqa: ARG002
         """Write one observation; a site that the step has already keeps its first."""
-        if site in self._seen:
+        if self.skipping or site in self._seen:
             return
         assert self.step is not None
         self._seen.add(site)
@@ -81,6 +81,7 @@ class Recording(Run):
             except StopIteration:
                 break
             keeping = kept(keep, step)
+            self.skipping = not keeping
             if keeping:
                 self.begin(step)
                 self._info["batch"] = self.observe_tree(LOADER, batch)
@@ -89,6 +90,7 @@ class Recording(Run):
                 self.begin_observing(batch)
             yield step, batch, keeping
             step += 1
+        self.skipping = False
         self._check_ended(step, limit, keep)
 
     def _check_ended(self, steps: int, limit: int | None, keep: Keep) -> None:

@@ -18,6 +18,8 @@ from pytest_parity.site import Kind, Site
 __all__ = ["Reference"]
 
 _SHOWN = 5
+_START = {Kind.WEIGHT: "weights", Kind.GRADIENT: "gradients", Kind.OPTIMIZER: "optimizer state"}
+"""What an optimizer's step begins with."""
 
 
 class Reference:
@@ -98,6 +100,17 @@ class Reference:
                     if recorded:
                         self._restore(optimizer.state[parameter], recorded, parameter)
 
+    def obstacle(self, step: int, place: int, optimizer: torch.optim.Optimizer) -> str:
+        """Why an optimizer's step cannot be judged in isolation; empty where it can."""
+        recorded = self._golden.manifest["settings"].get("kinds", ())
+        for kind, words in _START.items():
+            if kind.value not in recorded:
+                return f"the golden holds no {words}"
+        if isinstance(optimizer, torch.optim.LBFGS):
+            return "LBFGS cannot step without its closure"
+        taken = (*self.info(step).get("optimizer_steps", ()), *[0] * (place + 1))[place]
+        return "" if taken == 1 else f"the reference's optimizer took {taken} steps in step {step}"
+
     def isolated(
         self,
         step: int,
@@ -105,16 +118,7 @@ class Reference:
         optimizer: torch.optim.Optimizer,
         name_of: Callable[[torch.Tensor], str | None],
     ) -> Iterator[tuple[str, torch.Tensor]]:
-        """Step a copy of the candidate's optimizer from the reference's start: each parameter's name and new value.
-
-        Gives nothing where the golden does not hold weights, gradients and state, or the optimizer cannot step without
-        a closure.
-        """
-        recorded = set(self._golden.manifest["settings"].get("kinds", ()))
-        if not {Kind.WEIGHT.value, Kind.GRADIENT.value, Kind.OPTIMIZER.value} <= recorded:
-            return
-        if isinstance(optimizer, torch.optim.LBFGS):
-            return
+        """Step a copy of the candidate's optimizer from the reference's start: each parameter's name and new value."""
         states = self._states(step)
 
         def start(parameter: torch.nn.Parameter) -> Any:

@@ -55,6 +55,8 @@ class Run(ABC):
         self.capture: Capture | None = None
         self.watching: Watching | None = None
         self.inputs: dict[str, Any] = {}
+        self.skipping = False
+        """Whether the loop is in a step that is not kept: what its body asserts is not recorded."""
         self.named: set[Site] = set()
         """The values that the test has named in this step, without their leaves."""
 
@@ -119,6 +121,8 @@ class Run(ABC):
 
     def name_value(self, site: Site) -> None:
         """Begin a value that the test names: an output, a loss, an input; a name twice in a step is an error."""
+        if self.skipping:
+            return
         self.begin(self.step or 0)
         if site in self.named:
             raise UsageError(
@@ -169,14 +173,14 @@ def kept(keep: Keep, step: int) -> bool:
     return step in keep if isinstance(keep, Sequence) else step % keep == 0
 
 
-def plain_regions(regions: Mapping[str, Region]) -> dict[str, Any]:
-    """Regions as the manifest holds them."""
-    return {pattern: {"dim": region.dim, "lengths": list(region.lengths)} for pattern, region in regions.items()}
+def plain_regions(regions: Mapping[str, Region]) -> list[Any]:
+    """Regions as the manifest holds them; their order matters."""
+    return [[pattern, region.dim, list(region.lengths)] for pattern, region in regions.items()]
 
 
-def regions_from_plain(plain: Mapping[str, Any]) -> dict[str, Region]:
+def regions_from_plain(plain: Iterable[Any]) -> dict[str, Region]:
     """The inverse."""
-    return {pattern: Region(one["dim"], tuple(one["lengths"])) for pattern, one in plain.items()}
+    return {pattern: Region(dim, tuple(lengths)) for pattern, dim, lengths in plain}
 
 
 IDENTITY = BoundNames.identity()

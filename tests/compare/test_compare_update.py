@@ -3,8 +3,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from pytest_parity.compare.judge import judge
 from pytest_parity.compare.update import UpdateJudge, judge_update
@@ -129,3 +132,29 @@ def test_streamed_strided_weights_and_missing_ones(keep: Keep, weights: tuple[to
     assert stream(done, begun, None, None, TIGHT).verdict is Verdict.MISSING
     assert stream(done, begun, end[:2], None, TIGHT).verdict is Verdict.SHAPE
     assert stream(done, begun, end.half(), None, TIGHT).verdict is Verdict.DTYPE
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    rate=st.sampled_from([1e-4, 1e-2, 1.0]),
+    error=st.floats(-2e-2, 2e-2),
+    tolerance=st.sampled_from([Tolerance(0.0, 0.0), Tolerance(1e-2, 0.0), Tolerance(1e-3, 1e-6), Tolerance(0.0, 1e-5)]),
+    dtype=st.sampled_from([torch.float16, torch.bfloat16, torch.float32, torch.float64]),
+    own_start=st.booleans(),
+)
+def test_the_verdict_is_that_of_numpy(
+    *, seed: int, rate: float, error: float, tolerance: Tolerance, dtype: torch.dtype, own_start: bool
+):
+    draw = torch.Generator().manual_seed(seed)
+    start = torch.randn(20, generator=draw).to(dtype)
+    end = start + rate * torch.randn(20, generator=draw).to(dtype)
+    begun = start * 1.001 if own_start else start
+    new = begun + (end - start) * (1 + error)
+    n, b, e, s = (side.double().numpy() for side in (new, begun, end, start))
+    far = np.abs((n - b) - (e - s))
+    allowed = tolerance.atol + tolerance.rtol * np.abs(e - s)
+    allowed += torch.finfo(dtype).eps * np.maximum(np.abs(e), np.abs(s))
+    assume(np.all(np.abs(far - allowed) > 1e-12 * allowed))
+    outcome = judge_update(new, begun if own_start else None, end, start, tolerance)
+    assert outcome.verdict.fails == bool((far > allowed).any())

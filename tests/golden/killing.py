@@ -21,6 +21,8 @@ from pytest_parity.golden import Golden, GoldenWriter, exchange
 from pytest_parity.site import Kind, Site
 
 CASE = "nest/tiny"
+TURNING = ("exchange", "rename", "done")
+torch.set_num_threads(1)  # a thread pool does not survive a fork
 moments: list[str] = []
 kill_at = -1
 
@@ -45,7 +47,9 @@ def record(root: Path, value: float) -> None:
     writer = GoldenWriter(root, CASE)
     for step in range(3):
         for order in range(4):
-            writer.write(step, order, Site(Kind.ACTIVATION, f"m{order}", 0), torch.full((200_000,), value + step + order))
+            writer.write(
+                step, order, Site(Kind.ACTIVATION, f"m{order}", 0), torch.full((80_000,), value + step + order)
+            )
             moment("written")
         writer.write(step, 9, Site(Kind.LOSS, "loss"), torch.tensor(value))
         writer.finish_step(step, {"loss": value})
@@ -107,13 +111,13 @@ def main(root: Path, way: str) -> None:
     seconds = time.perf_counter() - begun
     places = list(moments)
     start = places.index("commit")
-    results = []
-    for index in range(20):
-        results.append(try_kill(root, -1, seconds * (index + 0.5) / 20, "by time"))
-    spread = [start * index // 8 for index in range(8)] + list(range(start, len(places)))
-    for number in spread:
-        results.append(try_kill(root, number, 0, ("commit: " if number >= start else "") + places[number]))
-    print(json.dumps(results))
+    fractions = [(index + 0.5) / 20 for index in range(20 if way == "swap" else 5)]
+    results = [try_kill(root, -1, seconds * fraction, "by time") for fraction in fractions]
+    inside = [start + index for index, name in enumerate(places[start:]) if index % 6 == 0 or name.endswith(TURNING)]
+    before = [start * index // 5 for index in range(5)]
+    results += [try_kill(root, number, 0, places[number]) for number in before]
+    results += [try_kill(root, number, 0, f"commit: {places[number]}") for number in inside]
+    sys.stdout.write(json.dumps(results))
 
 
 if __name__ == "__main__":

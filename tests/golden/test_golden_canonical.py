@@ -17,7 +17,9 @@ trees = st.recursive(leaves, lambda inner: st.lists(inner) | st.dictionaries(st.
 
 def same(one: Any, other: Any) -> bool:
     if isinstance(one, float) and isinstance(other, float):
-        return (math.isnan(one) and math.isnan(other)) or (one == other and math.copysign(1, one) == math.copysign(1, other))
+        return (math.isnan(one) and math.isnan(other)) or (
+            one == other and math.copysign(1, one) == math.copysign(1, other)
+        )
     if isinstance(one, list):
         return isinstance(other, list) and len(one) == len(other) and all(map(same, one, other))
     if isinstance(one, dict):
@@ -35,11 +37,7 @@ def test_every_plain_value_comes_back(value: Any) -> None:
 def test_keys_are_sorted_and_short_values_stay_on_a_line() -> None:
     text = dumps(plain({"b": {"y": 1, "x": [1, 2]}, "a": ["x" * 60, "y" * 60], "c": (1,)}, "value"))
     assert text == (
-        "{\n"
-        f'  "a": [\n    "{"x" * 60}",\n    "{"y" * 60}"\n  ],\n'
-        '  "b": {"x": [1, 2], "y": 1},\n'
-        '  "c": [1]\n'
-        "}\n"
+        f'{{\n  "a": [\n    "{"x" * 60}",\n    "{"y" * 60}"\n  ],\n  "b": {{"x": [1, 2], "y": 1}},\n  "c": [1]\n}}\n'
     )
 
 

@@ -20,8 +20,8 @@ def test_a_kill_at_any_moment_leaves_a_whole_golden(tmp_path: Path, way: str) ->
     results = json.loads(done.stdout.splitlines()[-1])
     by_time = [result for result in results if result["place"] == "by time"]
     inside = [result for result in results if result["place"].startswith("commit: ")]
-    assert len(by_time) == 20
-    assert sum(result["killed"] for result in by_time) >= 10
+    assert len(by_time) == (20 if way == "swap" else 5)
+    assert sum(result["killed"] for result in by_time) >= len(by_time) // 2
     assert len(inside) >= 5
     assert all(result["killed"] for result in results if result["place"] != "by time")
     for result in results:

@@ -89,6 +89,18 @@ def test_a_tensor_without_bytes_is_refused_by_name(tmp_path: Path) -> None:
         writer.write(0, 0, activation("m"), torch.empty(3, device="meta"))
 
 
+def test_zeros_that_have_no_storage_are_recorded(tmp_path: Path) -> None:
+    (back,) = round_trip(tmp_path, torch._efficientzerotensor(3))
+    assert torch.equal(back, torch.zeros(3))
+
+
+def test_a_tensor_whose_storage_was_freed_is_refused(tmp_path: Path) -> None:
+    value = torch.ones(3)
+    value.untyped_storage().resize_(0)
+    with pytest.raises(GoldenError, match="has no bytes of its own"):
+        round_trip(tmp_path, value)
+
+
 def test_what_is_changed_after_the_write_is_recorded_as_it_was(tmp_path: Path) -> None:
     writer = GoldenWriter(tmp_path, "case")
     small, large = torch.ones(5), torch.ones(1 << 20)

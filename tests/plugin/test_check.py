@@ -35,42 +35,42 @@ def test_the_failure_begins_with_the_diagnosis(run: Run, wrong: Path):
     assert "test_one/test_value" in section[0]
 
 
-def test_the_failure_shows_none_of_our_own_lines(run: Run, wrong: Path):
-    text = run().stdout.str()
+def test_the_failure_shows_none_of_our_own_lines(wrong: Path, pytester: pytest.Pytester):
+    text = pytester.runpytest().stdout.str()
     assert "pytest_parity" not in text
     assert "Traceback" not in text
 
 
-def test_the_failure_says_where_in_the_test(run: Run, wrong: Path):
-    run().stdout.fnmatch_lines(["test_one.py:6: ParityFailure"])
+def test_the_failure_says_where_in_the_test(wrong: Path, pytester: pytest.Pytester):
+    pytester.runpytest().stdout.fnmatch_lines(["test_one.py:6: ParityFailure"])
 
 
 def test_the_short_summary_leads_with_the_diagnosis(run: Run, wrong: Path):
     run().stdout.re_match_lines([r"FAILED test_one\.py::test_value - .*test_one/test_value.*"])
 
 
-def test_tb_line_is_one_line(run: Run, wrong: Path):
-    run("--tb=line").stdout.re_match_lines([r".*test_one\.py:6: .*test_one/test_value.*"])
+def test_tb_line_is_one_line(wrong: Path, pytester: pytest.Pytester):
+    pytester.runpytest("--tb=line").stdout.re_match_lines([r".*test_one\.py:6: .*test_one/test_value.*"])
 
 
 def test_full_trace_shows_everything(wrong: Path, pytester: pytest.Pytester):
     pytester.runpytest("--full-trace").stdout.fnmatch_lines(["*parity.assert_close*"])
 
 
-def test_tb_no_leaves_the_line_of_the_case(run: Run, wrong: Path):
-    result = run("--tb=no")
+def test_tb_no_leaves_the_line_of_the_case(wrong: Path, pytester: pytest.Pytester):
+    result = pytester.runpytest("--tb=no")
     result.stdout.no_fnmatch_line("*= FAILURES =*")
     result.stdout.fnmatch_lines(["*= parity =*", "*test_one/test_value*"])
 
 
-def test_quiet_shows_only_what_failed(run: Run, wrong: Path, pytester: pytest.Pytester):
+def test_quiet_shows_only_what_failed(wrong: Path, pytester: pytest.Pytester):
     pytester.makepyfile(test_two="def test_plain(): pass")
-    result = run("-q", "--tb=no")
+    result = pytester.runpytest("-q", "--tb=no")
     result.stdout.fnmatch_lines(["*= parity =*", "*test_one/test_value*"])
 
 
-def test_quiet_is_silent_where_nothing_failed(run: Run, recorded: Path):
-    result = run("-q")
+def test_quiet_is_silent_where_nothing_failed(recorded: Path, pytester: pytest.Pytester):
+    result = pytester.runpytest("-q")
     assert result.ret == 0
     result.stdout.no_fnmatch_line("*parity*")
 
@@ -91,15 +91,15 @@ def test_no_golden_is_a_failure_that_says_what_to_type(run: Run, one_test: Path)
     result.stdout.fnmatch_lines(["*--parity-record*"])
 
 
-def test_comparing_nothing_is_a_failure(run: Run, pytester: pytest.Pytester):
+def test_comparing_nothing_is_a_failure(pytester: pytest.Pytester):
     pytester.makepyfile("def test_nothing(parity): pass")
-    assert run("--parity-record").ret == 1
-    assert run().ret == 1
+    assert pytester.runpytest("--parity-record").ret == 1
+    assert pytester.runpytest().ret == 1
 
 
-def test_a_broken_golden_is_a_failure_that_says_so(run: Run, recorded: Path):
+def test_a_broken_golden_is_a_failure_that_says_so(recorded: Path, pytester: pytest.Pytester):
     (recorded.parent / "golden/test_one/test_value/golden.json").write_text("{")
-    result = run()
+    result = pytester.runpytest()
     assert result.ret == 1
     result.stdout.re_match_lines([r".*: GoldenError"])
 

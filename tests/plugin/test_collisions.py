@@ -42,7 +42,7 @@ def test_a_parametrized_test_on_one_case(run: Run, pytester: pytest.Pytester):
     result.stdout.fnmatch_lines(["*Put the parameter into the case: pytest.param(*parity('nest/tiny-a'))*"])
 
 
-def test_each_parameter_may_have_its_own_case(run: Run, pytester: pytest.Pytester):
+def test_each_parameter_may_have_its_own_case(pytester: pytest.Pytester):
     pytester.makepyfile(
         """
         import pytest
@@ -55,7 +55,7 @@ def test_each_parameter_may_have_its_own_case(run: Run, pytester: pytest.Pyteste
             parity.assert_close("x", torch.ones(size))
         """
     )
-    assert run("--parity-record").ret == 0
+    assert pytester.runpytest("--parity-record").ret == 0
 
 
 @pytest.mark.parametrize("order", ["ab", "ba"])
@@ -74,7 +74,7 @@ def test_a_case_inside_another(run: Run, pytester: pytest.Pytester, order: str):
     assert errors(result) == 1
 
 
-def test_cases_side_by_side_are_fine(run: Run, pytester: pytest.Pytester):
+def test_cases_side_by_side_are_fine(pytester: pytest.Pytester):
     pytester.makepyfile(
         """
         import pytest
@@ -87,7 +87,7 @@ def test_cases_side_by_side_are_fine(run: Run, pytester: pytest.Pytester):
         def test_b(parity): parity.assert_close("x", torch.ones(1))
         """
     )
-    assert run("--parity-record").ret == 0
+    assert pytester.runpytest("--parity-record").ret == 0
 
 
 def test_one_test_named_twice_on_the_command_line_is_one(pytester: pytest.Pytester):

@@ -83,15 +83,15 @@ def test_compared_sees_each_check(
     assert (pytester.path / "seen").read_text() == f"test_value test_one/test_value {passed}"
 
 
-def test_compared_sees_no_recording(run: Run, one_test: object, pytester: pytest.Pytester):
+def test_compared_sees_no_recording(one_test: object, pytester: pytest.Pytester):
     pytester.makeconftest(COMPARED)
-    run("--parity-record")
+    pytester.runpytest("--parity-record")
     assert not (pytester.path / "seen").exists()
 
 
-def test_compared_may_fail_the_test(run: Run, recorded: object, pytester: pytest.Pytester):
+def test_compared_may_fail_the_test(recorded: object, pytester: pytest.Pytester):
     pytester.makeconftest("def pytest_parity_compared(item, comparison): assert comparison.elements > 10**9, 'too few'")
-    result = run()
+    result = pytester.runpytest()
     assert result.ret == 1
     result.stdout.fnmatch_lines(["*too few*"])
 

@@ -28,7 +28,9 @@ def python(pytester: pytest.Pytester, *args: str) -> str:
 @pytest.mark.parametrize("args", [("--help",), ("--version", "--version"), ("--collect-only",), ()])
 def test_torch_is_not_imported(pytester: pytest.Pytester, args: tuple[str, ...]):
     pytester.makepyfile("def test_plain(): pass\n\ndef test_unused(parity): pass")
-    assert "torch False plugin True" in python(pytester, "--deselect", "test_torch_is_not_imported.py::test_unused", *args)
+    assert "torch False plugin True" in python(
+        pytester, "--deselect", "test_torch_is_not_imported.py::test_unused", *args
+    )
 
 
 def test_version_alone_does_not_import_torch(pytester: pytest.Pytester):

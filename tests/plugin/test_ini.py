@@ -9,7 +9,15 @@ from .project import Run, manifest
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [("0", 0), ("4096", 4096), ("1GiB", 2**30), ("512MiB", 2**29), ("1.5 GB", 1_500_000_000), ("64 k", 64_000), ("7B", 7)],
+    [
+        ("0", 0),
+        ("4096", 4096),
+        ("1GiB", 2**30),
+        ("512MiB", 2**29),
+        ("1.5 GB", 1_500_000_000),
+        ("64 k", 64_000),
+        ("7B", 7),
+    ],
 )
 def test_a_size_is_in_bytes(text: str, size: int):
     assert parse_size(text) == size
@@ -63,17 +71,20 @@ def test_native_integers_of_a_new_pytest(pytester: pytest.Pytester):
     assert pytester.runpytest().ret == 0
 
 
-def test_tolerances_from_pyproject(run: Run, recorded: object, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
+def test_tolerances_from_pyproject(recorded: object, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SCALE", "1.001")
-    assert run().ret == 1
+    assert pytester.runpytest().ret == 1
     pytester.makepyprojecttoml("[tool.pytest_parity.tolerances]\noutput = {rtol = 1e-2, atol = 0}")
-    assert run().ret == 0
+    assert pytester.runpytest().ret == 0
 
 
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ("[tool.pytest_parity]\ntolerance = 3", "*has no key 'tolerance'; did you mean 'tolerances'?*it takes: tolerances*"),
+        (
+            "[tool.pytest_parity]\ntolerance = 3",
+            "*has no key 'tolerance'; did you mean 'tolerances'?*it takes: tolerances*",
+        ),
         ("[tool.pytest_parity]\ntolerances = 3", "*tolerances[]] is 3, not a table; write as in: gradient = *"),
         ("[tool.pytest_parity.tolerances]\noutput = {rtol = 1e-2}", "*rtol=0.01 without atol*"),
         ("[tool.pytest_parity.tolerances]\noutput = {rtol = -1, atol = 0}", "*rtol=-1*"),
@@ -94,7 +105,7 @@ def test_other_tools_tables_are_not_looked_at(pytester: pytest.Pytester):
     assert pytester.runpytest().ret == pytest.ExitCode.NO_TESTS_COLLECTED
 
 
-def test_the_seed_is_in_the_golden(run: Run, one_test: object, pytester: pytest.Pytester):
+def test_the_seed_is_in_the_golden(one_test: object, pytester: pytest.Pytester):
     pytester.makeini("[pytest]\nparity_seed = 11")
-    run("--parity-record")
+    pytester.runpytest("--parity-record")
     assert manifest(pytester.path / "golden/test_one/test_value")["settings"]["seed"] == 11

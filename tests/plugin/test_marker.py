@@ -46,7 +46,7 @@ def test_it_is_said_once(run: Run, pytester: pytest.Pytester):
     assert result.stdout.str().count("rng is one of") == 1
 
 
-def test_each_keyword_comes_from_the_nearest_marker(run: Run, pytester: pytest.Pytester):
+def test_each_keyword_comes_from_the_nearest_marker(pytester: pytest.Pytester):
     pytester.makepyfile(
         """
         import pytest
@@ -71,16 +71,16 @@ def test_each_keyword_comes_from_the_nearest_marker(run: Run, pytester: pytest.P
             return read_marker(request.node)
         """
     )
-    assert run().ret == 0
+    assert pytester.runpytest().ret == 0
 
 
-def test_its_tolerance_is_used(run: Run, recorded: object, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
+def test_its_tolerance_is_used(recorded: object, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SCALE", "1.001")
-    assert run().ret == 1
+    assert pytester.runpytest().ret == 1
     source = (pytester.path / "test_one.py").read_text()
     changed = source.replace("def test_value", "import pytest\n@pytest.mark.parity(rtol=1e-2, atol=0)\ndef test_value")
     (pytester.path / "test_one.py").write_text(changed)
-    assert run().ret == 0
+    assert pytester.runpytest().ret == 0
 
 
 def test_it_is_registered(pytester: pytest.Pytester):

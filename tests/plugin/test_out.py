@@ -7,8 +7,8 @@ import pytest
 from .project import Run
 
 
-def test_nothing_is_written_where_all_agrees(run: Run, recorded: Path):
-    assert run().ret == 0
+def test_nothing_is_written_where_all_agrees(recorded: Path, pytester: pytest.Pytester):
+    assert pytester.runpytest().ret == 0
     assert not (recorded.parent / ".parity").exists()
 
 

@@ -57,25 +57,25 @@ def test_only_a_body_that_passed_is_recorded(run: Run, pytester: pytest.Pytester
     assert [path.parent.name for path in golden.rglob("golden.json")] == ["TestCase.test_right"]
 
 
-def test_nothing_is_left_of_the_others(run: Run, pytester: pytest.Pytester):
+def test_nothing_is_left_of_the_others(pytester: pytest.Pytester):
     pytester.makepyfile(test_many=MANY)
-    run("--parity-record", "--deselect", "test_many.py::TestCase::test_right")
+    pytester.runpytest("--parity-record", "--deselect", "test_many.py::TestCase::test_right")
     assert not [path for path in (pytester.path / "golden").rglob("*") if path.is_file()]
 
 
 def test_a_known_difference_is_an_expected_failure(
-    run: Run, recorded: object, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    recorded: object, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("SCALE", "2")
     source = (pytester.path / "test_one.py").read_text()
     expected = source.replace("def test_value", "import pytest\n@pytest.mark.xfail(strict=True)\ndef test_value")
     (pytester.path / "test_one.py").write_text(expected)
-    result = run()
+    result = pytester.runpytest()
     assert result.ret == 0
     assert result.parseoutcomes()["xfailed"] == 1
 
 
-def test_a_failure_that_the_test_expects_itself(run: Run, recorded: object, pytester: pytest.Pytester):
+def test_a_failure_that_the_test_expects_itself(recorded: object, pytester: pytest.Pytester):
     pytester.makepyfile(
         test_one="""
         import pytest
@@ -87,11 +87,13 @@ def test_a_failure_that_the_test_expects_itself(run: Run, recorded: object, pyte
                 parity.assert_close("x", torch.zeros(4))
         """
     )
-    result = run()
+    result = pytester.runpytest()
     result.stdout.no_fnmatch_line("*INTERNALERROR*")
 
 
-def test_a_junit_file_has_the_diagnosis(run: Run, recorded: object, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
+def test_a_junit_file_has_the_diagnosis(
+    run: Run, recorded: object, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setenv("SCALE", "2")
     run("--junitxml=out.xml")
     text = (pytester.path / "out.xml").read_text()
@@ -100,8 +102,8 @@ def test_a_junit_file_has_the_diagnosis(run: Run, recorded: object, pytester: py
     assert "test_one/test_value" in text.partition('<failure message="')[2][:100]
 
 
-def test_a_junit_file_of_a_recording(run: Run, one_test: object, pytester: pytest.Pytester):
-    run("--parity-record", "--junitxml=out.xml")
+def test_a_junit_file_of_a_recording(one_test: object, pytester: pytest.Pytester):
+    pytester.runpytest("--parity-record", "--junitxml=out.xml")
     text = (pytester.path / "out.xml").read_text()
     assert 'tests="1"' in text
     assert 'failures="0"' in text

@@ -18,12 +18,14 @@ def test_its_letter_is_r(one_test: Path, pytester: pytest.Pytester):
     pytester.runpytest("--parity-record").stdout.re_match_lines([r"test_one\.py r +\[100%\]"])
 
 
-def test_its_verbose_word_is_recorded(run: Run, one_test: Path):
-    run("--parity-record", "-v").stdout.re_match_lines([r".*test_one\.py::test_value.*RECORDED|.*RECORDED.*test_one\.py::test_value"])
+def test_its_verbose_word_is_recorded(one_test: Path, pytester: pytest.Pytester):
+    pytester.runpytest("--parity-record", "-v").stdout.re_match_lines(
+        [r".*test_one\.py::test_value.*RECORDED|.*RECORDED.*test_one\.py::test_value"]
+    )
 
 
-def test_the_golden_is_where_the_case_says(run: Run, one_test: Path):
-    run("--parity-record")
+def test_the_golden_is_where_the_case_says(one_test: Path, pytester: pytest.Pytester):
+    pytester.runpytest("--parity-record")
     assert (one_test.parent / "golden/test_one/test_value/golden.json").is_file()
 
 
@@ -45,9 +47,9 @@ def test_the_summary_has_a_line_per_case(run: Run, pytester: pytest.Pytester):
     result.stdout.re_match_lines([r"=+ 3 recorded in .*"])
 
 
-def test_a_recording_and_a_plain_test_are_counted_apart(run: Run, one_test: Path, pytester: pytest.Pytester):
+def test_a_recording_and_a_plain_test_are_counted_apart(one_test: Path, pytester: pytest.Pytester):
     pytester.makepyfile(test_two="def test_plain(): pass")
-    run("--parity-record").stdout.re_match_lines([r"=+ 1 passed, 1 recorded in .*"])
+    pytester.runpytest("--parity-record").stdout.re_match_lines([r"=+ 1 passed, 1 recorded in .*"])
 
 
 def test_the_header_says_where_it_goes(one_test: Path, pytester: pytest.Pytester):
@@ -64,7 +66,7 @@ def test_a_body_that_fails_leaves_the_old_golden(run: Run, recorded: Path):
     assert contents(recorded.parent / "golden") == before
 
 
-def test_a_body_that_fails_leaves_no_golden_where_there_was_none(run: Run, pytester: pytest.Pytester):
+def test_a_body_that_fails_leaves_no_golden_where_there_was_none(pytester: pytest.Pytester):
     pytester.makepyfile(
         """
         import torch
@@ -74,22 +76,22 @@ def test_a_body_that_fails_leaves_no_golden_where_there_was_none(run: Run, pytes
             raise RuntimeError("too late")
         """
     )
-    assert run("--parity-record").ret == 1
+    assert pytester.runpytest("--parity-record").ret == 1
     assert not list(pytester.path.rglob("golden.json"))
 
 
-def test_recording_deletes_no_other_case(run: Run, recorded: Path, pytester: pytest.Pytester):
+def test_recording_deletes_no_other_case(recorded: Path, pytester: pytest.Pytester):
     before = contents(recorded.parent / "golden")
     recorded.unlink()
     pytester.makepyfile(test_two="import torch\ndef test_other(parity): parity.assert_close('x', torch.ones(2))")
-    run("--parity-record")
+    pytester.runpytest("--parity-record")
     after = contents(recorded.parent / "golden")
     assert before.items() <= after.items()
     assert len(after) > len(before)
 
 
-def test_recording_into_a_directory_of_another_name(run: Run, one_test: Path):
-    run("--parity-record", "--parity-ref", "elsewhere/deep")
+def test_recording_into_a_directory_of_another_name(one_test: Path, pytester: pytest.Pytester):
+    pytester.runpytest("--parity-record", "--parity-ref", "elsewhere/deep")
     assert (one_test.parent / "elsewhere/deep/test_one/test_value/golden.json").is_file()
     assert not (one_test.parent / "golden").exists()
 
@@ -100,8 +102,8 @@ def test_recording_every_test_in_every_worker_is_refused(one_test: Path, pyteste
     result.stderr.fnmatch_lines(["*record with --dist load*"])
 
 
-def test_a_test_that_is_run_again_is_recorded_as_before(run: Run, recorded: Path):
+def test_a_test_that_is_run_again_is_recorded_as_before(recorded: Path, pytester: pytest.Pytester):
     before = json.loads((recorded.parent / "golden/test_one/test_value/golden.json").read_text())
-    assert run("--parity-record").ret == 0
+    assert pytester.runpytest("--parity-record").ret == 0
     after = json.loads((recorded.parent / "golden/test_one/test_value/golden.json").read_text())
     assert before.keys() == after.keys()

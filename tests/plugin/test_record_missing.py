@@ -18,10 +18,10 @@ def test_only_what_does_not_exist_is_written(run: Run, recorded: Path, pytester:
     assert (recorded.parent / "golden/test_two/test_other/golden.json").is_file()
 
 
-def test_what_exists_is_checked(run: Run, recorded: Path, monkeypatch: pytest.MonkeyPatch):
+def test_what_exists_is_checked(recorded: Path, monkeypatch: pytest.MonkeyPatch, pytester: pytest.Pytester):
     before = contents(recorded.parent / "golden")
     monkeypatch.setenv("SCALE", "2")
-    assert run("--parity-record-missing").ret == 1
+    assert pytester.runpytest("--parity-record-missing").ret == 1
     assert contents(recorded.parent / "golden") == before
 
 

@@ -11,23 +11,25 @@ def places(root: Path) -> set[str]:
     return {path.parent.parent.parent.name for path in root.rglob("golden.json")}
 
 
-def test_by_default_golden_under_the_rootdir(run: Run, one_test: Path):
-    run("--parity-record")
+def test_by_default_golden_under_the_rootdir(one_test: Path, pytester: pytest.Pytester):
+    pytester.runpytest("--parity-record")
     assert places(one_test.parent) == {"golden"}
 
 
-def test_the_environment_is_before_the_default(run: Run, one_test: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_environment_is_before_the_default(
+    one_test: Path, monkeypatch: pytest.MonkeyPatch, pytester: pytest.Pytester
+):
     monkeypatch.setenv("PARITY_REF", "from_environment")
-    run("--parity-record")
+    pytester.runpytest("--parity-record")
     assert places(one_test.parent) == {"from_environment"}
 
 
 def test_the_ini_file_is_before_the_environment(
-    run: Run, one_test: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    one_test: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("PARITY_REF", "from_environment")
     pytester.makeini("[pytest]\nparity_ref = from_ini")
-    run("--parity-record")
+    pytester.runpytest("--parity-record")
     assert places(one_test.parent) == {"from_ini"}
 
 
@@ -70,11 +72,11 @@ def test_a_named_directory_that_is_absent_is_a_usage_error(run: Run, one_test: P
     result.stderr.fnmatch_lines([expected])
 
 
-def test_a_default_directory_that_is_absent_is_no_usage_error(run: Run, pytester: pytest.Pytester):
+def test_a_default_directory_that_is_absent_is_no_usage_error(pytester: pytest.Pytester):
     pytester.makepyfile("def test_plain(): pass")
-    assert run().ret == 0
+    assert pytester.runpytest().ret == 0
 
 
-def test_a_named_directory_that_exists_is_checked(run: Run, recorded: Path):
+def test_a_named_directory_that_exists_is_checked(recorded: Path, pytester: pytest.Pytester):
     (recorded.parent / "golden").rename(recorded.parent / "moved")
-    assert run("--parity-ref", "moved").ret == 0
+    assert pytester.runpytest("--parity-ref", "moved").ret == 0

@@ -25,14 +25,14 @@ def test_a_golden_without_a_test_fails_the_run(run: Run, stale: Path):
     assert "test_one/test_value'" not in result.stdout.str()
 
 
-def test_not_without_strict(run: Run, stale: Path):
-    result = run()
+def test_not_without_strict(stale: Path, pytester: pytest.Pytester):
+    result = pytester.runpytest()
     assert result.ret == 0
     result.stdout.no_fnmatch_line("*stale*")
 
 
-def test_a_run_of_all_that_is_used_passes(run: Run, recorded: Path):
-    assert run("--parity-strict").ret == 0
+def test_a_run_of_all_that_is_used_passes(recorded: Path, pytester: pytest.Pytester):
+    assert pytester.runpytest("--parity-strict").ret == 0
 
 
 def test_deselected_is_not_stale(run: Run, recorded: Path, pytester: pytest.Pytester):
@@ -41,10 +41,10 @@ def test_deselected_is_not_stale(run: Run, recorded: Path, pytester: pytest.Pyte
     assert run("--parity-strict", "-m", "not parity").ret == 0
 
 
-def test_a_run_of_some_paths_tells_nothing(run: Run, stale: Path, pytester: pytest.Pytester):
+def test_a_run_of_some_paths_tells_nothing(stale: Path, pytester: pytest.Pytester):
     pytester.makepyfile(test_two="def test_plain(): pass")
-    assert run("--parity-strict", "test_two.py").ret == 0
-    assert run("--parity-strict", "--ignore=test_one.py").ret == 0
+    assert pytester.runpytest("--parity-strict", "test_two.py").ret == 0
+    assert pytester.runpytest("--parity-strict", "--ignore=test_one.py").ret == 0
 
 
 def test_a_run_of_all_paths_is_a_full_run(pytester: pytest.Pytester, stale: Path):
@@ -63,9 +63,9 @@ def test_another_environment_fails_the_run(run: Run, recorded: Path):
     result.stdout.fnmatch_lines(["*= parity =*", "environment drift: test_one/test_value: torch *(golden: 0.0.1)*"])
 
 
-def test_another_environment_is_fine_without_strict(run: Run, recorded: Path):
+def test_another_environment_is_fine_without_strict(recorded: Path, pytester: pytest.Pytester):
     drift(recorded)
-    assert run().ret == 0
+    assert pytester.runpytest().ret == 0
 
 
 def drift(recorded: Path) -> None:

@@ -94,7 +94,7 @@ PARAMETERS = tuple(
 def transformer(step: int = 0, *, root: bool = True, inputs: bool = True) -> Story:
     """A training step of two layers and a head; with ``root`` off, the root's forward is called directly."""
     story = Story(step, inputs=inputs)
-    story.site(Kind.BATCH, "batch", leaf="audio")
+    story.site(Kind.BATCH, "loader", leaf="audio")
     story.each(Kind.WEIGHT, "embed.weight", *PARAMETERS, "head.weight")
 
     def body() -> None:
