@@ -1,1 +1,72 @@
-"""Numerical regression testing of training code."""
+"""Numerical regression testing of training code.
+
+Record a reference's training steps with ``pytest --parity-record``, check a rewrite of it with
+``pytest --parity-ref golden/``. What is here can be used without pytest; importing it imports no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from pytest_parity.errors import (
+    CaptureError,
+    GoldenError,
+    GoldenNotFound,
+    LoadError,
+    NameMapError,
+    ParityError,
+    ParityFailure,
+    ToleranceError,
+    UsageError,
+)
+from pytest_parity.result import Comparison, Delta, Diagnosis, Metrics, Recorded, Tolerance, Verdict
+from pytest_parity.site import Kind, Site
+
+if TYPE_CHECKING:
+    from pytest_parity.compare.region import Valid
+    from pytest_parity.golden.reader import Golden
+    from pytest_parity.session.direct import assert_parity, capture_model, compare_goldens
+    from pytest_parity.session.parity import Parity
+
+__all__ = [
+    "CaptureError",
+    "Comparison",
+    "Delta",
+    "Diagnosis",
+    "Golden",
+    "GoldenError",
+    "GoldenNotFound",
+    "Kind",
+    "LoadError",
+    "Metrics",
+    "NameMapError",
+    "Parity",
+    "ParityError",
+    "ParityFailure",
+    "Recorded",
+    "Site",
+    "Tolerance",
+    "ToleranceError",
+    "UsageError",
+    "Valid",
+    "Verdict",
+    "assert_parity",
+    "capture_model",
+    "compare_goldens",
+]
+
+_LAZY = {
+    "Golden": "golden.reader",
+    "Parity": "session.parity",
+    "Valid": "compare.region",
+    "assert_parity": "session.direct",
+    "capture_model": "session.direct",
+    "compare_goldens": "session.direct",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)

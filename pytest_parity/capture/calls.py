@@ -73,10 +73,7 @@ class CallStack:
         """Begin a call of ``module``."""
         caller = self._running[-1] if self._running else None
         path = self._path(module, caller)
-        if _in_backward():
-            call = self._repeat(module, path, caller)
-        else:
-            call = self._first(module, path, caller)
+        call = self._repeat(module, path, caller) if _in_backward() else self._first(module, path, caller)
         call.exception = sys.exc_info()[1]
         self._running.append(call)
         return call

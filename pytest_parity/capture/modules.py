@@ -172,7 +172,7 @@ class ModuleObserver:
             if tensor is not None and tensor.requires_grad:
                 call.differentiable = True
                 site = Site(Kind.ACTIVATION_GRADIENT, path, index, "" if tensor is output else leaf)
-                tensor.register_hook(self._gradient_hook(site))
+                tensor.register_hook(self._gradient_hook(site))  # type: ignore[no-untyped-call]
 
     def _gradient_hook(self, site: Site) -> Callable[[torch.Tensor], None]:
         def hook(gradient: torch.Tensor) -> None:
@@ -220,5 +220,5 @@ class _Replaced(torch.autograd.Function):
         return recorded
 
     @staticmethod
-    def backward(_context: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:  # type: ignore[override]
+    def backward(_context: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
         return gradient, None

@@ -165,6 +165,6 @@ def _step_copy(
         for group in optimizer.param_groups
     ]
     stand_in.state = defaultdict(dict, state)
-    stand_in._optimizer_step_pre_hooks = OrderedDict()  # noqa: SLF001  the copy has no observers
-    stand_in._optimizer_step_post_hooks = OrderedDict()  # noqa: SLF001
+    stand_in._optimizer_step_pre_hooks = OrderedDict()
+    stand_in._optimizer_step_post_hooks = OrderedDict()
     type(optimizer).step(stand_in)

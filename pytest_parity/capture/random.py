@@ -86,7 +86,7 @@ class Streams:
 def _generator(device: torch.device) -> torch.Generator | None:
     if device.type == "cuda":
         index = torch.cuda.current_device() if device.index is None else device.index
-        torch.cuda.init()
+        torch.cuda.init()  # type: ignore[no-untyped-call]
         generator: torch.Generator = torch.cuda.default_generators[index]
         return generator
     if device.type == "mps":
@@ -95,11 +95,15 @@ def _generator(device: torch.device) -> torch.Generator | None:
     return None
 
 
+def _cuda_in_use() -> bool:
+    return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
+
+
 @contextmanager
 def kept_generators() -> Iterator[None]:
     """Give python's, numpy's and torch's generators back as they were, also those of CUDA once it is in use."""
     state: tuple[Any, ...] = (random.getstate(), np.random.get_state(), torch.get_rng_state())  # noqa: NPY002
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+    cuda = torch.cuda.get_rng_state_all() if _cuda_in_use() else None
     try:
         yield
     finally:

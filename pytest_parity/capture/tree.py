@@ -107,11 +107,15 @@ def unpack(spec: Spec, tensor: Callable[[str], torch.Tensor]) -> Any:
     if kind == "array":
         return tensor(content).cpu().numpy()
     children = [(key, unpack(child, tensor)) for key, child in content]
+    return _built(kind, children)
+
+
+def _built(kind: str, children: list[tuple[Any, Any]]) -> Any:
+    values = [child for _, child in children]
     if kind == "dict":
         return dict(children)
     if kind == "namespace":
         return SimpleNamespace(**{str(key): child for key, child in children})
-    values = [child for _, child in children]
     if kind == "namedtuple":
         return namedtuple("Batch", [str(key) for key, _ in children])(*values)  # noqa: PYI024
     return tuple(values) if kind == "tuple" else values

@@ -45,8 +45,11 @@ class Comparator:
         memory: int,
         names: BoundNames,
         leave: Leave | None = None,
+        batches: bool = False,
     ) -> None:
         self.golden = golden
+        self._given = frozenset() if batches else frozenset({Kind.BATCH})
+        """What the candidate is given, and therefore is not compared."""
         self.step = -1
         self.regions: Mapping[str, Region] = {}
         self.configure(tolerances=tolerances, kinds=kinds, names=names)
@@ -81,7 +84,7 @@ class Comparator:
     ) -> None:
         """Take on what a watch asks for; ``unobservable`` are the reference's names of modules that are compiled."""
         self.tolerances = tolerances
-        self.kinds = kinds - {Kind.BATCH}  # the golden's own batches are what the candidate is given
+        self.kinds = kinds - self._given
         self.names = names
         self.unobservable = unobservable
         self.replay = tuple(replay)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
-from typing import IO
+from io import BufferedRandom
 
 import torch
 
@@ -29,7 +29,7 @@ class Spool:
         self._used = 0
         self._end = 0
         self._kept: dict[Site, torch.Tensor | _OnDisk] = {}
-        self._file: IO[bytes] | None = None
+        self._file: BufferedRandom | None = None
 
     def put(self, site: Site, tensor: torch.Tensor) -> None:
         """Keep a copy."""
@@ -43,7 +43,7 @@ class Spool:
             self._file = tempfile.TemporaryFile()  # noqa: SIM115  it lives as long as the step
         self._file.seek(self._end)
         if size:
-            self._file.write(memoryview(flat.view(torch.uint8).numpy()))
+            self._file.write(flat.view(torch.uint8).numpy().data)
         self._kept[site] = _OnDisk(self._end, size, tensor.dtype, tensor.shape)
         self._end += size
 
@@ -56,7 +56,7 @@ class Spool:
         data = torch.empty(kept.shape, dtype=kept.dtype)
         if kept.count:
             self._file.seek(kept.offset)
-            self._file.readinto(memoryview(data.view(-1).view(torch.uint8).numpy()))  # type: ignore[attr-defined]
+            self._file.readinto(data.view(-1).view(torch.uint8).numpy().data)
         return data
 
     def clear(self) -> None:

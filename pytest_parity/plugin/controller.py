@@ -74,9 +74,7 @@ class Controller:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Section ``parity``: a line per case, what the project adds, what ``--parity-strict`` found."""
-        quiet = self._config.get_verbosity() < 0
-        lines = [_line(result) for result in self._results if result.outcome == "failed" or not quiet]
-        lines += [] if quiet else self._project_lines()
+        lines = [] if self._config.option.no_summary else self._lines(quiet=self._config.get_verbosity() < 0)
         if not lines and not self._complaints:
             return
         terminalreporter.section("parity")
@@ -84,6 +82,10 @@ class Controller:
             terminalreporter.write_line(line)
         for complaint in self._complaints:
             terminalreporter.write_line(complaint, red=True)
+
+    def _lines(self, *, quiet: bool) -> list[str]:
+        lines = [_line(result) for result in self._results if result.outcome == "failed" or not quiet]
+        return lines if quiet else lines + self._project_lines()
 
     def _project_lines(self) -> list[str]:
         if not self._results:

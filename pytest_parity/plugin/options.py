@@ -120,7 +120,7 @@ def _int_type() -> Literal["int", "string"]:
 def _ini(config: pytest.Config, name: str) -> str:
     try:
         return str(config.getini(name))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, pytest.UsageError) as error:
         raise UsageError(f"ini option {name}: {error}") from error
 
 

@@ -18,7 +18,8 @@ __all__ = ["PARITY", "pytest_report_teststatus", "pytest_runtest_call", "pytest_
 
 PARITY = pytest.StashKey["Parity"]()
 """What the test holds, from the fixture's set-up to its report."""
-_CONCLUSION = pytest.StashKey[Comparison | Recorded]()
+_CONCLUSION = pytest.StashKey[Comparison | Recorded | None]()
+"""What came of it: a comparison as far as it got, a recording, or nothing."""
 
 
 @pytest.hookimpl(wrapper=True)
@@ -26,34 +27,38 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Conclude inside the call, so that a divergence is a failure of the test and not an error of its teardown."""
     try:
         outcome = yield
-    except BaseException:
-        _abandon(item)
-        raise
-    parity = item.stash.get(PARITY, None)
-    # A unittest case keeps its failure to itself, and hands it over when the report is made.
-    if parity is None or getattr(item, "_excinfo", None):
-        _abandon(item)
-        return outcome
-    try:
-        item.stash[_CONCLUSION] = concluded = parity.finish()
+        # A unittest case keeps its failure to itself, and hands it over when the report is made.
+        if getattr(item, "_excinfo", None):
+            _give_up(item, None)
+        else:
+            _conclude(item)
     except BaseException as error:
-        _abandon(item)
-        if isinstance(error, ParityFailure):
-            _announce(item, error.comparison or parity.comparison())
+        _give_up(item, error)
         raise
-    _announce(item, concluded)
     return outcome
 
 
-def _abandon(item: pytest.Item) -> None:
+def _conclude(item: pytest.Item) -> None:
     parity = item.stash.get(PARITY, None)
     if parity is not None:
-        parity.abandon()
+        item.stash[_CONCLUSION] = concluded = parity.finish()
+        _announce(item, concluded)
 
 
-def _announce(item: pytest.Item, comparison: Comparison | Recorded | None) -> None:
-    if isinstance(comparison, Comparison):
-        item.ihook.pytest_parity_compared(item=item, comparison=comparison)
+def _give_up(item: pytest.Item, error: BaseException | None) -> None:
+    parity = item.stash.get(PARITY, None)
+    if parity is None or _CONCLUSION in item.stash:
+        return
+    failure = error if isinstance(error, ParityFailure) else None
+    item.stash[_CONCLUSION] = known = (failure and failure.comparison) or parity.comparison()
+    parity.abandon()
+    if failure:
+        _announce(item, known)
+
+
+def _announce(item: pytest.Item, concluded: Comparison | Recorded | None) -> None:
+    if isinstance(concluded, Comparison):
+        item.ihook.pytest_parity_compared(item=item, comparison=concluded)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -63,26 +68,23 @@ def pytest_runtest_makereport(
     """Show an error of ours as its message, and put the case's result on the report."""
     report = yield
     error = call.excinfo.value if call.excinfo else None
-    if isinstance(error, ParityError) and call.excinfo and not item.config.option.fulltrace:
+    if call.excinfo and isinstance(error, ParityError) and not item.config.option.fulltrace:
         report.longrepr = _message_first(item, call.excinfo)
     parity = item.stash.get(PARITY, None)
     if parity is not None and call.when == "call" and report.outcome != "skipped":
-        attach(report, _result(item, parity, report, error))
+        message = "" if error is None else str(error).partition("\n")[0] or type(error).__name__
+        attach(report, _result(item, parity, message))
     return report
 
 
-def _result(item: pytest.Item, parity: Parity, report: pytest.TestReport, error: BaseException | None) -> CaseResult:
+def _result(item: pytest.Item, parity: Parity, message: str) -> CaseResult:
     concluded = item.stash.get(_CONCLUSION, None)
+    comparison = concluded if isinstance(concluded, Comparison) else None
     recorded = concluded if isinstance(concluded, Recorded) else None
-    if report.failed:
-        comparison = (error.comparison if isinstance(error, ParityFailure) else None) or parity.comparison()
-        message = ("not recorded: " if parity.recording else "") + (
-            str(error).partition("\n")[0] or type(error).__name__
-        )
-        return CaseResult(item.nodeid, parity.case, "failed", comparison, None, message)
-    if recorded is not None:
-        return CaseResult(item.nodeid, parity.case, "recorded", None, recorded)
-    return CaseResult(item.nodeid, parity.case, "passed", concluded if isinstance(concluded, Comparison) else None)
+    if message:
+        unwritten = "not recorded: " if parity.recording and recorded is None else ""
+        return CaseResult(item.nodeid, parity.case, "failed", comparison, None, unwritten + message)
+    return CaseResult(item.nodeid, parity.case, "recorded" if recorded else "passed", comparison, recorded)
 
 
 def _message_first(item: pytest.Item, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:

@@ -15,14 +15,14 @@ from pytest_parity.compare.comparator import Comparator
 from pytest_parity.compare.region import Region, resolve
 from pytest_parity.compare.tolerance import Table, Tolerances
 from pytest_parity.contract.environment import differences, environment
-from pytest_parity.contract.structure import compare_structures, describe
+from pytest_parity.contract.structure import compare_structures, count_difference, describe
 from pytest_parity.diagnose import first_divergence
 from pytest_parity.errors import GoldenError, ParityFailure, UsageError
 from pytest_parity.golden.reader import Golden
 from pytest_parity.golden.writer import GoldenWriter
 from pytest_parity.names import BoundNames, NameMap
 from pytest_parity.report import failure_text
-from pytest_parity.result import Comparison, Delta, Recorded, Tolerance, Verdict
+from pytest_parity.result import Comparison, Delta, Diagnosis, Recorded, Tolerance, Verdict
 from pytest_parity.session.reference import Reference
 from pytest_parity.session.run import IDENTITY, LOADER, Run, Watching, regions_from_plain
 from pytest_parity.session.settings import Settings
@@ -120,6 +120,7 @@ class Checking(Run):
         self._structure_sites = len(reference.parameters) + len(reference.buffers)
         self._structure_deltas = list(deltas)
         if any(delta.verdict.fails for delta in deltas):
+            self._notes += count_difference(reference, describe(model), self.names)
             raise self.failure()
 
     def load(self, model: torch.nn.Module, names: Any) -> None:
@@ -286,7 +287,7 @@ class Checking(Run):
             counts[Verdict.EQUAL.value] = counts.get(Verdict.EQUAL.value, 0) + expected - len(failing)
         deltas = (*failing, *found.deltas)
         first = failing or self.comparator.first_failing_step
-        diagnosis = self._diagnose(first) if any(delta.verdict.fails for delta in deltas) else None
+        diagnosis = self._diagnose(first) if first else None
         return replace(
             found,
             counts=counts,
@@ -298,18 +299,13 @@ class Checking(Run):
             notes=tuple(self._all_notes()),
         )
 
-    def _diagnose(self, first: list[Delta]) -> Any:
-        step = first[0].step if first else 0
-        return (
-            first_divergence(
-                first,
-                names=self.names,
-                structure=self.reference.structure if self.golden.manifest["structure"] else None,
-                optimizers=self.golden.manifest["settings"].get("optimizers", ()),
-                hyperparameters=tuple(change for changes in self._hyperparameters.values() for change in changes),
-            )
-            if first
-            else None
+    def _diagnose(self, first: list[Delta]) -> Diagnosis | None:
+        return first_divergence(
+            first,
+            names=self.names,
+            structure=self.reference.structure if self.golden.manifest["structure"] else None,
+            optimizers=self.golden.manifest["settings"].get("optimizers", ()),
+            hyperparameters=tuple(change for changes in self._hyperparameters.values() for change in changes),
         )
 
     def _environment(self) -> dict[str, tuple[str, str]]:

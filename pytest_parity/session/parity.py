@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 
 from pytest_parity.capture import POLICIES, Capture, Streams, kept_generators, leaves
@@ -20,6 +20,7 @@ from pytest_parity.session.checking import Checking
 from pytest_parity.session.recording import Recording
 from pytest_parity.session.run import Run, Watching
 from pytest_parity.session.settings import Mode, Settings
+from pytest_parity.session.values import is_leaf, tensors
 from pytest_parity.session.watch import Watch
 from pytest_parity.site import Kind, Site
 
@@ -218,9 +219,8 @@ class Parity:
     def _assert_value(self, site: Site, value: Any, call: Tolerance | None) -> None:
         def observe() -> None:
             self._run.name_value(site)
-            for leaf, tensor in leaves(_tensors(value, str(site)), "out"):
-                whole = isinstance(value, _ONE)
-                self._run.observe(Site(site.kind, site.path, site.call, "" if whole else leaf), tensor, call)
+            for leaf, tensor in leaves(tensors(value, str(site)), "out"):
+                self._run.observe(replace(site, leaf="" if is_leaf(value) else leaf), tensor, call)
             self._run.end_value(site)
 
         self._guarded(observe)
@@ -249,27 +249,6 @@ class Parity:
             if not self._collecting:
                 raise
             self._failed = True
-
-
-_ONE = (torch.Tensor, np.ndarray, np.number, bool, int, float, type(None))
-
-
-def _tensors(value: Any, name: str) -> Any:
-    """A value with its numbers and arrays as tensors."""
-    if isinstance(value, torch.Tensor) or value is None:
-        return value
-    if isinstance(value, (np.ndarray, np.number)):
-        return torch.as_tensor(value)
-    if isinstance(value, (bool, int, float)):
-        return torch.tensor(value, dtype=torch.float64 if isinstance(value, float) else None)
-    if isinstance(value, Mapping):
-        return {key: _tensors(item, name) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_tensors(item, name) for item in value]
-    found = list(leaves(value, "out"))
-    if not found:
-        raise UsageError(f"{name}: a {type(value).__name__} holds no tensor to compare")
-    return value
 
 
 def _optimizers(optimizer: Any) -> tuple[torch.optim.Optimizer, ...]:

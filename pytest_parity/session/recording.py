@@ -54,6 +54,9 @@ class Recording(Run):
         if site.kind is Kind.LOSS and value is not None and value.numel() == 1:
             self._info.setdefault("loss", {})[site.leaf or site.path] = value.item()
 
+    def end_value(self, site: Site) -> None:
+        """Everything of it is written."""
+
     def make_capture(self, watching: Watching) -> Capture:
         """Describe the model and put it under observation; names are its own."""
         self.watching = watching

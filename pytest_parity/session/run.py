@@ -131,6 +131,7 @@ class Run(ABC):
             )
         self.named.add(site)
 
+    @abstractmethod
     def end_value(self, site: Site) -> None:
         """Conclude a named value, all of whose leaves were observed."""
 

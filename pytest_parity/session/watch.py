@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_parity.capture import Capture, Streams
 from pytest_parity.errors import UsageError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["Keep", "Steps", "Watch"]
 
@@ -41,7 +44,7 @@ class Watch:
         self._capture: Capture | None = None
         self._looped = False
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Self:
         self._capture = self._make()
         self._capture.modules.on_first_call = self._steps.open_single
         self._capture.attach()

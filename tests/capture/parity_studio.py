@@ -80,7 +80,7 @@ def single(model: torch.nn.Module, x: torch.Tensor, call: Callable[..., Any] | N
     def body(parity: Parity) -> None:
         with parity.watch(model):
             model.zero_grad()
-            out = (call or model)(parity.input("x", lambda: x.clone()))
+            out = (call or model)(parity.input("x", x.clone))
             total(out).backward()
 
     return body

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+from parity_studio import Studio, single
 from torch import nn
 
-from parity_studio import Studio, single
 from pytest_parity.site import Kind
 
 X = torch.randn(3, 4, generator=torch.Generator().manual_seed(7))

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from parity_studio import Studio, single
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from parity_studio import Studio, single
 from pytest_parity.errors import ParityFailure
 from pytest_parity.session import MarkerOptions
 from pytest_parity.site import Kind

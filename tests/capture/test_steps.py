@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from parity_studio import Studio
 from torch import nn
 
-from parity_studio import Studio
 from pytest_parity.errors import GoldenError, LoadError, ParityFailure, UsageError
 from pytest_parity.session import MarkerOptions
 from pytest_parity.site import Kind
@@ -407,7 +407,7 @@ def test_collect_gathers_every_failure_and_raises_once(studio: Studio) -> None:
 
 def test_an_input_that_the_golden_has_not_is_an_error(studio: Studio) -> None:
     studio.record(lambda parity: parity.assert_close("y", parity.input("x", lambda: torch.ones(2))))
-    with pytest.raises(GoldenError, match="no input 'z'.*it has x"):
+    with pytest.raises(GoldenError, match=r"no input 'z'.*it has x"):
         studio.check(lambda parity: parity.input("z", lambda: torch.ones(2)))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 # pytester drops what a run in this process imported, and torch cannot be imported twice.
-import torch  # noqa: F401
+import pytest_parity.session  # noqa: F401
 
 from .project import Run
 
@@ -23,6 +23,8 @@ def _plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("CI", "BUILD_NUMBER", "PARITY_REF", "PYTEST_ADDOPTS", "SCALE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "200")
+    # Its summary imports all of Hypothesis, a second in every run.
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")
 
 
 @pytest.fixture(params=[(), ("-n", "2")], ids=["plain", "xdist"])

@@ -42,7 +42,7 @@ def test_the_failure_shows_none_of_our_own_lines(wrong: Path, pytester: pytest.P
 
 
 def test_the_failure_says_where_in_the_test(wrong: Path, pytester: pytest.Pytester):
-    pytester.runpytest().stdout.fnmatch_lines(["test_one.py:6: ParityFailure"])
+    pytester.runpytest().stdout.fnmatch_lines(["test_one.py:5: ParityFailure"])
 
 
 def test_the_short_summary_leads_with_the_diagnosis(run: Run, wrong: Path):
@@ -50,7 +50,7 @@ def test_the_short_summary_leads_with_the_diagnosis(run: Run, wrong: Path):
 
 
 def test_tb_line_is_one_line(wrong: Path, pytester: pytest.Pytester):
-    pytester.runpytest("--tb=line").stdout.re_match_lines([r".*test_one\.py:6: .*test_one/test_value.*"])
+    pytester.runpytest("--tb=line").stdout.re_match_lines([r".*test_one\.py:5: .*test_one/test_value.*"])
 
 
 def test_full_trace_shows_everything(wrong: Path, pytester: pytest.Pytester):

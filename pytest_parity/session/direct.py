@@ -1,0 +1,148 @@
+"""The same without pytest: compare two values, two goldens, or observe a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from pytest_parity.capture import Capture, Observe, Streams, leaves
+from pytest_parity.compare.comparator import Comparator
+from pytest_parity.compare.judge import judge
+from pytest_parity.compare.tolerance import Tolerances, make
+from pytest_parity.diagnose import first_divergence
+from pytest_parity.errors import ParityFailure
+from pytest_parity.golden.reader import Golden
+from pytest_parity.names import BoundNames
+from pytest_parity.report import failure_text
+from pytest_parity.result import Comparison, Delta, Verdict
+from pytest_parity.session.values import tensors
+from pytest_parity.site import DEFAULT_KINDS, Kind, Site
+
+__all__ = ["assert_parity", "capture_model", "compare_goldens"]
+
+
+def assert_parity(
+    actual: Any, expected: Any, *, rtol: float | None = None, atol: float | None = None, name: str = "value"
+) -> None:
+    """Compare two trees of tensors, arrays and numbers, leaf by leaf, in the order of ``expected``.
+
+    Judged as a golden is: bit for bit first, then ``|actual - expected| <= atol + rtol * |expected|`` (both or
+    neither; else the defaults of ``torch.testing`` for the dtype); another shape or dtype fails, and so does a leaf
+    that only one of the two has. Raises ``ParityFailure``.
+    """
+    call, chosen = make(rtol, atol, "assert_parity"), Tolerances()
+    ours, theirs = _leaves(actual, name), _leaves(expected, name)
+    deltas = []
+    for order, site in enumerate(dict.fromkeys([*theirs, *ours])):
+        delta = Delta(str(site), 0, order, Verdict.MISSING)
+        if site in ours and site in theirs:
+            one, other = ours[site], theirs[site]
+            tolerance = chosen.of(site, _dtype(one), _dtype(other), call)
+            outcome = judge(one, other, tolerance)
+            delta = Delta(
+                str(site), 0, order, outcome.verdict, outcome.elements, tolerance, outcome.metrics, "", outcome.detail
+            )
+        elif site in ours:
+            delta = Delta(str(site), 0, order, Verdict.EXTRA)
+        deltas.append(delta)
+    if not deltas:
+        raise ParityFailure(f"{name}: there is no tensor in either, so nothing was compared")
+    if any(delta.verdict.fails for delta in deltas):
+        comparison = _comparison(name, deltas)
+        raise ParityFailure(failure_text(comparison), comparison)
+
+
+def _leaves(value: Any, name: str) -> dict[Site, torch.Tensor | None]:
+    return {
+        Site(Kind.OUTPUT, name, leaf="" if leaf == "out" else leaf): tensor
+        for leaf, tensor in leaves(tensors(value, name), "out")
+    }
+
+
+def _dtype(tensor: torch.Tensor | None) -> str:
+    return "none" if tensor is None else str(tensor.dtype).removeprefix("torch.")
+
+
+def _comparison(case: str, deltas: list[Delta]) -> Comparison:
+    counts: dict[str, int] = {}
+    for delta in deltas:
+        counts[delta.verdict.value] = counts.get(delta.verdict.value, 0) + 1
+    compared = sum(delta.verdict.compared for delta in deltas)
+    return Comparison(
+        case=case,
+        expected=sum(delta.verdict is not Verdict.EXTRA for delta in deltas),
+        compared=compared,
+        counts=counts,
+        kinds={Kind.OUTPUT.value: compared},
+        deltas=tuple(delta for delta in deltas if delta.verdict not in {Verdict.EQUAL, Verdict.CLOSE}),
+        steps=(0,),
+        elements=sum(delta.elements for delta in deltas),
+        diagnosis=first_divergence(deltas, names=BoundNames.identity()),
+    )
+
+
+def compare_goldens(reference: Golden, candidate: Golden, *, tolerances: Mapping[str, Any] | None = None) -> Comparison:
+    """Compare two recordings, one tensor of each in memory at a time, with the first divergence.
+
+    ``tolerances`` are ``(rtol, atol)`` by kind or pattern of sites. Updates are judged as new minus start, each from
+    its own start. Raises ``GoldenError`` where one of them cannot be read.
+    """
+    comparator = Comparator(
+        reference,
+        tolerances=Tolerances([("compare_goldens", tolerances or {})]),
+        kinds=frozenset(Kind),
+        memory=0,
+        names=BoundNames.identity(),
+        batches=True,
+    )
+    for step in reference.steps:
+        if step not in candidate.steps:
+            continue
+        comparator.begin(step)
+        for entry in candidate.entries(step):
+            value = None if entry.dtype == "none" else candidate.tensor(entry)
+            if entry.site.kind is Kind.UPDATED_WEIGHT and value is not None:
+                comparator.see_update(entry.site, value, isolated=False)
+            else:
+                comparator.see(entry.site, value)
+    comparator.finish()
+    first = comparator.first_failing_step
+    found = comparator.comparison()
+    if not first:
+        return found
+    return replace(found, diagnosis=first_divergence(first, names=BoundNames.identity()))
+
+
+@contextmanager
+def capture_model(
+    model: torch.nn.Module,
+    sink: Observe,
+    *,
+    optimizer: torch.optim.Optimizer | None = None,
+    kinds: Iterable[str] | None = None,
+) -> Iterator[Capture]:
+    """Hand every observation of one step to ``sink(site, tensor)``, at the moment it is made.
+
+    The tensor is the model's own and may change as soon as ``sink`` returns: copy what is to be kept. Random
+    generators are not touched.
+    """
+    capture = Capture(
+        model,
+        sink,
+        optimizers=() if optimizer is None else (optimizer,),
+        streams=Streams("capture", policy="off"),
+        names=BoundNames.identity(),
+        kinds=DEFAULT_KINDS if kinds is None else frozenset(map(Kind, kinds)),
+    )
+    capture.attach()
+    try:
+        capture.begin_step(0)
+        yield capture
+        capture.end_step()
+    finally:
+        capture.modules.end_step()
+        capture.detach()
