@@ -52,6 +52,7 @@ class Checking(Run):
         self._structure_sites = 0
         self._structure_done = False
         self._loaded = False
+        self._device = torch.get_default_device()
         self._notes: list[str] = []
         self._out: GoldenWriter | None = None
         self._hyperparameters: dict[int, list[tuple[str, str, str]]] = {}
@@ -128,6 +129,7 @@ class Checking(Run):
         self._bind(model, names)
         tensors = named_tensors(model, self.names.path, self.reference.tensor_names)
         self.reference.load(tensors, self.names.back)
+        self._device = next((tensor.device for tensor in tensors.values()), self._device)
         self._loaded = True
 
     def structure(self, model: torch.nn.Module, names: Any) -> None:
@@ -174,9 +176,10 @@ class Checking(Run):
 
     @property
     def device(self) -> torch.device:
-        """Where the model's first parameter or buffer is."""
-        tensors = self.capture.tensors.values() if self.capture is not None else ()
-        return next((tensor.device for tensor in tensors), torch.device("cpu"))
+        """Where the watched or loaded model's first tensor is; before either, torch's default device."""
+        if self.capture is not None:
+            self._device = next((tensor.device for tensor in self.capture.tensors.values()), self._device)
+        return self._device
 
     def begin_observing(self, batch: Any) -> None:
         """Open the capture's step, with the regions that the golden keeps."""

@@ -1,4 +1,4 @@
-"""nest_ssl's pretraining under a parity session: the one body that the check and every fault run."""
+"""nest_ssl's pretraining under a parity session: the one body that the check, the faults and the measurement run."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 from nest_ssl import build_loader, build_model, build_optimizer
 from omegaconf import DictConfig
+from workload import STEPS
 
 if TYPE_CHECKING:
     from faults import Fault
 
-    from pytest_parity.session import Parity
-
-STEPS = 3
+    from pytest_parity import Parity
 
 
 def pretrain(parity: Parity, config: DictConfig, *, fault: Fault | None = None) -> None:

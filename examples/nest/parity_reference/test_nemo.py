@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 from omegaconf import DictConfig
+from workload import PARAMETERS, STEPS
 
-from pytest_parity.compare.region import Valid
+from pytest_parity import Valid
 
 if TYPE_CHECKING:
-    from pytest_parity.session import Parity
+    from pytest_parity import Parity
 
-STEPS = 3
+
 HOP = 160
 """Samples of a mel frame."""
 GROUP = 8
@@ -60,5 +61,5 @@ def test_full_structure(parity: Parity, full: DictConfig) -> None:
     from nemo_model import build_model  # noqa: PLC0415
 
     model = build_model(full)
-    assert sum(parameter.numel() for parameter in model.parameters()) == 113_106_000
+    assert sum(parameter.numel() for parameter in model.parameters()) == PARAMETERS
     parity.assert_structure(model)

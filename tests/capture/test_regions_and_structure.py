@@ -1,0 +1,155 @@
+"""Valid regions by lengths, and the structure of wrapped and renamed models, through a whole recording and check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from parity_studio import Studio
+from pytest_parity import ParityFailure, Valid
+from pytest_parity.errors import NameMapError
+from pytest_parity.session import MarkerOptions
+
+LENGTHS = [5, 3]
+
+
+class Padded(nn.Module):
+    """Writes ``rubbish`` behind each example's length; what is inside does not depend on it."""
+
+    def __init__(self, rubbish: float, inside: float = 0.0) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.lin = nn.Linear(4, 4)
+        self.rubbish, self.inside = rubbish, inside
+
+    def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        past = (torch.arange(x.shape[1]) >= lengths[:, None])[..., None]
+        return torch.where(past, self.rubbish, self.lin(x) + self.inside)
+
+
+def padding(model: nn.Module, valid: Any) -> Callable[[Any], None]:
+    def body(parity: Any) -> None:
+        with parity.watch(model, kinds=["weight", "activation"], valid=valid) as run:
+            generator = torch.Generator().manual_seed(0)
+            batch = {"x": torch.randn(2, 5, 4, generator=generator), "len": torch.tensor(LENGTHS)}
+            for one in run.steps([batch]):
+                out = model(one["x"], one["len"])
+                parity.assert_outputs(out)
+
+    return body
+
+
+REGIONS = {"(model)": Valid(dim=1, lengths="len"), "outputs": Valid(dim=1, lengths="len")}
+
+
+def test_padded_positions_are_not_compared_and_the_golden_keeps_the_region(studio: Studio) -> None:
+    studio.record(padding(Padded(0.0), REGIONS))
+    assert studio.golden().manifest["steps"]["0"]["valid"] == [["(model)", 1, LENGTHS], ["outputs", 1, LENGTHS]]
+    comparison = studio.check(padding(Padded(9.0), REGIONS))
+    assert comparison.passed
+    assert studio.check(padding(Padded(9.0), None)).passed  # the golden's region
+
+
+def test_without_a_region_padding_is_compared(studio: Studio) -> None:
+    studio.record(padding(Padded(0.0), None))
+    with pytest.raises(ParityFailure, match=r"\(model\)"):
+        studio.check(padding(Padded(9.0), None))
+
+
+def test_inside_the_region_everything_is_compared(studio: Studio) -> None:
+    studio.record(padding(Padded(0.0), REGIONS))
+    failure = studio.failure(padding(Padded(0.0, inside=1e-3), REGIONS))
+    (worst, *_) = [delta.metrics for delta in failure.comparison.failures]
+    assert worst is not None
+    assert worst.worst_index[1] < LENGTHS[worst.worst_index[0]]
+    assert worst.elements == sum(LENGTHS) * 4
+
+
+class Ours(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(nn.Linear(4, 4) for _ in range(2))
+        self.out = nn.Linear(4, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for block in self.blocks:
+            x = block(x)
+        return self.out(x)
+
+
+class Theirs(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(4, 4) for _ in range(2))
+        self.head = nn.Linear(4, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.layers[1](self.layers[0](x)))
+
+
+def renamed(make: Callable[[], nn.Module]) -> Callable[[Any], None]:
+    def body(parity: Any) -> None:
+        model = make()
+        parity.load(model)
+        with parity.watch(model):
+            model(parity.input("x", lambda: torch.randn(3, 4))).sum().backward()
+
+    return body
+
+
+RULES: list[Any] = [
+    {"blocks.{i}": "layers.{i}", "out": "head"},
+    lambda path: path.replace("blocks", "layers").replace("out", "head"),
+]
+
+
+@pytest.mark.parametrize("names", RULES, ids=["rules", "callable"])
+def test_a_renamed_model_is_compared_whole(studio: Studio, names: Any) -> None:
+    studio.record(renamed(Theirs))
+    comparison = studio.check(renamed(Ours), MarkerOptions(names=names))
+    assert comparison.compared == comparison.expected == 20
+    assert comparison.passed
+
+
+def test_a_regular_expression_maps_names(studio: Studio) -> None:
+    import re
+
+    studio.record(renamed(Theirs))
+    names = {re.compile(r"blocks\.(\d+)(.*)"): r"layers.\1\2", "out": "head", "blocks": "layers"}
+    assert studio.check(renamed(Ours), MarkerOptions(names=names)).passed
+
+
+def test_without_a_map_nothing_is_loaded_and_the_error_says_what_to_give(studio: Studio) -> None:
+    studio.record(renamed(Theirs))
+    with pytest.raises(Exception, match="name map"):
+        studio.check(renamed(Ours))
+
+
+def test_a_rule_that_matches_nothing_is_an_error(studio: Studio) -> None:
+    studio.record(renamed(Theirs))
+    with pytest.raises(NameMapError, match="blocs"):
+        studio.check(renamed(Ours), MarkerOptions(names={"blocs.{i}": "layers.{i}", "out": "head"}))
+
+
+def test_failures_name_the_candidates_own_module_and_the_references(studio: Studio) -> None:
+    studio.record(renamed(Theirs))
+
+    class Scaled(Ours):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.out(self.blocks[1](self.blocks[0](x) * 1.01))
+
+    failure = studio.failure(renamed(Scaled), marker=MarkerOptions(names=RULES[0]))
+    first = str(failure).splitlines()[0]
+    assert "blocks.1" in first or "(model)" in first
+    wrong = studio.failure(renamed(lambda: Tanh(Ours())), marker=MarkerOptions(names=RULES[0]))
+    assert "blocks.0" in str(wrong).splitlines()[0]
+    assert "layers.0" in str(wrong).splitlines()[0]
+
+
+def Tanh(model: Ours) -> Ours:  # noqa: N802  a fault, put in as a function
+    model.blocks[0].forward = lambda x: torch.tanh(nn.functional.linear(x, model.blocks[0].weight))
+    return model
