@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -12,6 +11,7 @@ import torch
 from pytest_parity.compare.judge import Outcome, StreamJudge
 from pytest_parity.compare.region import Region, match
 from pytest_parity.compare.spool import Spool
+from pytest_parity.compare.tally import Tally
 from pytest_parity.compare.tolerance import Tolerances
 from pytest_parity.compare.update import UpdateJudge
 from pytest_parity.errors import UsageError
@@ -67,11 +67,7 @@ class Comparator:
         self._spool = Spool(memory)
         self._found: dict[Site, Delta] = {}
         self._visited: list[int] = []
-        self._counts: Counter[str] = Counter()
-        self._kind_counts: Counter[str] = Counter()
-        self._elements = 0
-        self._deltas: list[Delta] = []
-        self._first: list[Delta] = []
+        self._tally = Tally()
 
     def configure(
         self,
@@ -210,9 +206,7 @@ class Comparator:
         if self.step < 0:
             return
         self.fill(self.kinds)
-        counts, kinds, elements, deltas, first = self._tally()
-        self._counts, self._kind_counts, self._elements = counts, kinds, elements
-        self._deltas, self._first = deltas, first
+        self._tally = self._tally_now
         self._spool.clear()
         self._expected, self._found, self.step = {}, {}, -1
 
@@ -232,22 +226,15 @@ class Comparator:
     @property
     def first_failing_step(self) -> list[Delta]:
         """Every delta of the first step that fails, in execution order."""
-        return self._tally()[4]
+        return self._tally_now.first
 
     def comparison(self) -> Comparison:
         """What is known so far."""
-        counts, kinds, elements, deltas, _ = self._tally()
-        compared = sum(kinds.values())
-        return Comparison(
-            case=self.golden.case,
-            expected=self.expected,
-            compared=compared,
-            counts=dict(counts),
-            kinds=dict(kinds),
-            deltas=tuple(deltas),
-            steps=tuple(self._visited),
-            elements=elements,
-        )
+        return self._tally_now.comparison(self.golden.case, expected=self.expected, steps=self._visited)
+
+    @property
+    def _tally_now(self) -> Tally:
+        return self._tally.plus(self._found.items())
 
     def notes(self) -> Iterator[str]:
         """What is not a verdict on a site, and should be said."""
@@ -260,19 +247,6 @@ class Comparator:
             )
         if self.replayed:
             yield f"replayed, and the candidate's own output is another: {_listed(self.replayed)}"
-
-    def _tally(self) -> tuple[Counter[str], Counter[str], int, list[Delta], list[Delta]]:
-        counts, kinds, elements = self._counts.copy(), self._kind_counts.copy(), self._elements
-        ordered = sorted(self._found.items(), key=lambda item: (item[1].order < 0, item[1].order))
-        for site, delta in ordered:
-            counts[delta.verdict.value] += 1
-            elements += delta.elements
-            if delta.verdict.compared:
-                kinds[site.kind.value] += 1
-        found = [delta for _, delta in ordered]
-        deltas = [d for d in found if d.verdict not in {Verdict.EQUAL, Verdict.CLOSE}]
-        first = self._first or (found if any(d.verdict.fails for d in found) else [])
-        return counts, kinds, elements, self._deltas + deltas, first
 
     def _compare(self, entry: Entry, value: torch.Tensor | None, call: Tolerance | None) -> Outcome:
         tolerance = self._tolerance(entry, value, call)

@@ -26,7 +26,10 @@ def verdict_sentence(comparison: Comparison) -> str:
     if diagnosis is None:
         return _undiagnosed(comparison)
     delta = next((d for d in comparison.deltas if d.site == diagnosis.site and d.step == diagnosis.step), None)
-    sentence = _SENTENCES[diagnosis.fault](diagnosis, Site.parse(diagnosis.site), delta)
+    site = Site.parse(diagnosis.site)
+    sentence = _SENTENCES[diagnosis.fault](diagnosis, site, delta)
+    if diagnosis.fault is Fault.VALUE and Kind.ACTIVATION.value in comparison.kinds:
+        sentence += ", while every module call agrees"
     other = diagnosis.reference not in ("", diagnosis.module)
     return f"{sentence} (reference: {diagnosis.reference})" if other else sentence
 
@@ -84,7 +87,7 @@ def _not_called(diagnosis: Diagnosis, site: Site, _delta: Delta | None) -> str:
 
 def _value(diagnosis: Diagnosis, site: Site, delta: Delta | None) -> str:
     what = "the loss" if site.kind is Kind.LOSS else f"the output {diagnosis.module}"
-    return f"{what} is the first site that differs, while every module call agrees" + _detail(delta)
+    return f"{what} is the first site that differs" + _detail(delta)
 
 
 def _backward(diagnosis: Diagnosis, _site: Site, delta: Delta | None) -> str:
@@ -124,7 +127,8 @@ _SENTENCES: dict[Fault, Callable[[Diagnosis, Site, Delta | None], str]] = {
 
 
 def _called(name: str, site: Site) -> str:
-    """A module, with the number of its call where it is not the first."""
+    """A module, with the number of its call where it is not the first; a bare number is said to be a module."""
+    name = f"module {name}" if name.replace(".", "").isdigit() else name
     return f"{name} (call {site.call + 1})" if site.call else name
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,11 +17,11 @@ from pytest_parity.contract.structure import compare_structures, count_differenc
 from pytest_parity.diagnose import first_divergence
 from pytest_parity.errors import GoldenError, ParityFailure, UsageError
 from pytest_parity.golden.reader import Golden
-from pytest_parity.golden.writer import GoldenWriter
 from pytest_parity.names import BoundNames, NameMap
 from pytest_parity.report import failure_text
 from pytest_parity.result import Comparison, Delta, Diagnosis, Recorded, Tolerance, Verdict
-from pytest_parity.session.reference import Reference
+from pytest_parity.session.leftovers import Leftovers
+from pytest_parity.session.reference import Reference, changed_hyperparameters
 from pytest_parity.session.run import IDENTITY, LOADER, Run, Watching, regions_from_plain
 from pytest_parity.session.settings import Settings
 from pytest_parity.session.watch import Keep
@@ -40,13 +38,14 @@ class Checking(Run):
         self.golden = golden
         self.reference = Reference(golden)
         self.names: BoundNames = IDENTITY
+        self._leftovers = Leftovers(settings.out, settings.case)
         self.comparator = Comparator(
             golden,
             tolerances=Tolerances(self._levels({})),
             kinds=frozenset(Kind),
             memory=settings.memory,
             names=IDENTITY,
-            leave=self._leave,
+            leave=self._leftovers.add,
         )
         self._structure_deltas: list[Delta] = []
         self._structure_sites = 0
@@ -54,7 +53,6 @@ class Checking(Run):
         self._loaded = False
         self._device = torch.get_default_device()
         self._notes: list[str] = []
-        self._out: GoldenWriter | None = None
         self._hyperparameters: dict[int, list[tuple[str, str, str]]] = {}
         self._obstacles: dict[str, None] = {}
         """Why updates were judged by what the candidate's own gradients led to."""
@@ -228,7 +226,7 @@ class Checking(Run):
         assert self.step is not None
         info = self.reference.info(self.step)
         optimizer = self.capture.optimizers[place]
-        self._hyperparameters[place] = _changed(
+        self._hyperparameters[place] = changed_hyperparameters(
             info.get("hyperparameters", {}).get(str(place), []), hyperparameters(optimizer)
         )
         if Kind.UPDATED_WEIGHT not in self.comparator.kinds or self.capture.steps_taken[place] > 1:
@@ -239,16 +237,6 @@ class Checking(Run):
             return
         for name, new in self.reference.isolated(self.step, place, optimizer, self.capture.name_of):
             self.comparator.see_update(Site(Kind.UPDATED_WEIGHT, name), new, isolated=True)
-
-    def _leave(self, step: int, order: int, site: Site, value: torch.Tensor | None) -> None:
-        """Keep a failing tensor of the candidate in ``--parity-out``."""
-        if self._out is None:
-            self.settings.out.mkdir(parents=True, exist_ok=True)
-            ignore = self.settings.out / ".gitignore"
-            if not ignore.exists():
-                ignore.write_text("*\n")
-            self._out = GoldenWriter(self.settings.out, self.settings.case)
-        self._out.write(step, order, site, value)
 
     def end_value(self, site: Site) -> None:
         """Leaves that the golden has of a value and the candidate has not are missing; raise if anything differs."""
@@ -338,17 +326,7 @@ class Checking(Run):
         self._conclude(failed=True)
 
     def _conclude(self, *, failed: bool) -> None:
-        if self._out is not None:
-            out, self._out = self._out, None
-            if failed:
-                if self.step is not None:
-                    out.finish_step(self.step, {})
-                out.commit(provenance={}, settings={"failing": True}, structure={}, history=[])
-            else:
-                out.discard()
-        left = Path(self.settings.out, self.settings.case)
-        if not failed and (left / "golden.json").exists():
-            shutil.rmtree(left)  # what an earlier check left behind is no longer so
+        self._leftovers.conclude(failed=failed)
         self.golden.close()
 
     def _levels(self, watch: Mapping[str, Any]) -> list[tuple[str, Table]]:
@@ -362,19 +340,6 @@ class Checking(Run):
     def _open_step(self, step: int) -> None:
         self.comparator.begin(step)
 
-    def _close_step(self, step: int) -> None:
-        if self._out is not None:
-            self._out.finish_step(step, {})
+    def _close_step(self) -> None:
+        self._leftovers.end_step()
         self.comparator.end()
-
-
-def _changed(golden: list[dict[str, Any]], own: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
-    """What an optimizer is set to differently, group by group."""
-    if len(golden) != len(own):
-        return [("param_groups", str(len(golden)), str(len(own)))]
-    return [
-        (f"param_groups[{place}].{name}" if len(golden) > 1 else name, str(before[name]), str(after[name]))
-        for place, (before, after) in enumerate(zip(golden, own, strict=True))
-        for name in before
-        if name in after and before[name] != after[name]
-    ]

@@ -12,6 +12,7 @@ import torch
 from pytest_parity.capture import Capture, Observe, Streams, leaves
 from pytest_parity.compare.comparator import Comparator
 from pytest_parity.compare.judge import judge
+from pytest_parity.compare.tally import Tally
 from pytest_parity.compare.tolerance import Tolerances, make
 from pytest_parity.diagnose import first_divergence
 from pytest_parity.errors import ParityFailure
@@ -36,7 +37,7 @@ def assert_parity(
     """
     call, chosen = make(rtol, atol, "assert_parity"), Tolerances()
     ours, theirs = _leaves(actual, name), _leaves(expected, name)
-    deltas = []
+    found: list[tuple[Site, Delta]] = []
     for order, site in enumerate(dict.fromkeys([*theirs, *ours])):
         delta = Delta(str(site), 0, order, Verdict.MISSING)
         if site in ours and site in theirs:
@@ -48,11 +49,13 @@ def assert_parity(
             )
         elif site in ours:
             delta = Delta(str(site), 0, order, Verdict.EXTRA)
-        deltas.append(delta)
-    if not deltas:
+        found.append((site, delta))
+    if not found:
         raise ParityFailure(f"{name}: there is no tensor in either, so nothing was compared")
-    if any(delta.verdict.fails for delta in deltas):
-        comparison = _comparison(name, deltas)
+    tally = Tally().plus(found)
+    if tally.first:
+        comparison = tally.comparison(name, expected=len(theirs), steps=(0,))
+        comparison = replace(comparison, diagnosis=first_divergence(tally.first, names=BoundNames.identity()))
         raise ParityFailure(failure_text(comparison), comparison)
 
 
@@ -65,24 +68,6 @@ def _leaves(value: Any, name: str) -> dict[Site, torch.Tensor | None]:
 
 def _dtype(tensor: torch.Tensor | None) -> str:
     return "none" if tensor is None else str(tensor.dtype).removeprefix("torch.")
-
-
-def _comparison(case: str, deltas: list[Delta]) -> Comparison:
-    counts: dict[str, int] = {}
-    for delta in deltas:
-        counts[delta.verdict.value] = counts.get(delta.verdict.value, 0) + 1
-    compared = sum(delta.verdict.compared for delta in deltas)
-    return Comparison(
-        case=case,
-        expected=sum(delta.verdict is not Verdict.EXTRA for delta in deltas),
-        compared=compared,
-        counts=counts,
-        kinds={Kind.OUTPUT.value: compared},
-        deltas=tuple(delta for delta in deltas if delta.verdict not in {Verdict.EQUAL, Verdict.CLOSE}),
-        steps=(0,),
-        elements=sum(delta.elements for delta in deltas),
-        diagnosis=first_divergence(deltas, names=BoundNames.identity()),
-    )
 
 
 def compare_goldens(reference: Golden, candidate: Golden, *, tolerances: Mapping[str, Any] | None = None) -> Comparison:

@@ -183,9 +183,10 @@ class Recording(Run):
         self._info = {}
         self._steps.append(step)
 
-    def _close_step(self, step: int) -> None:
+    def _close_step(self) -> None:
         if self.capture is not None:
             self._info["updated"] = any(self.capture.steps_taken)
             self._info["optimizer_steps"] = list(self.capture.steps_taken)
             self._info["never_called"] = self.capture.modules.never_called
-        self.writer.finish_step(step, self._info)
+        assert self.step is not None
+        self.writer.finish_step(self.step, self._info)

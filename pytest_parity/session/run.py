@@ -98,7 +98,7 @@ class Run(ABC):
     def _open_step(self, step: int) -> None: ...
 
     @abstractmethod
-    def _close_step(self, step: int) -> None: ...
+    def _close_step(self) -> None: ...
 
     # what they share
 
@@ -116,7 +116,7 @@ class Run(ABC):
         if self.step is not None:
             if self.capture is not None:
                 self.capture.end_step()
-            self._close_step(self.step)
+            self._close_step()
             self.step = None
 
     def name_value(self, site: Site) -> None:

@@ -19,12 +19,12 @@ ONE_TEST = """
 
 
 @pytest.fixture(autouse=True)
-def _plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def _plain_terminal(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("CI", "BUILD_NUMBER", "PARITY_REF", "PYTEST_ADDOPTS", "SCALE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "200")
-    # Its summary imports all of Hypothesis, a second in every run.
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")
+    # Neighbours that import much, again in every run of this process.
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest -p no:hydra_pytest")
 
 
 @pytest.fixture(params=[(), ("-n", "2")], ids=["plain", "xdist"])

@@ -8,11 +8,13 @@ from pytest_parity.report import failure_text
 from pytest_parity.result import Comparison, Delta, Diagnosis, Fault, Verdict
 
 
-def first_line(fault, site, module, reference="", *, verdict=Verdict.DIFFERS, **options) -> str:
+def first_line(fault, site, module, reference="", *, verdict=Verdict.DIFFERS, kinds=("activation",), **options) -> str:
     delta = {key: options.pop(key) for key in ("detail", "candidate") if key in options}
     diagnosis = Diagnosis(fault, site, 3, module, reference or module, **options)
     deltas = (Delta("loss/loss", 2, 1, verdict), Delta(site, 3, 5, verdict, **delta))
-    text = failure_text(Comparison("nest/tiny", 9, 9, {str(verdict): 2}, {}, deltas, (2, 3), diagnosis=diagnosis))
+    text = failure_text(
+        Comparison("nest/tiny", 9, 9, {str(verdict): 2}, dict.fromkeys(kinds, 9), deltas, (2, 3), diagnosis=diagnosis)
+    )
     return text.splitlines()[0]
 
 
@@ -83,6 +85,18 @@ def test_values():
     )
     assert first_line(Fault.VALUE, "loss/loss", "loss") == (
         "nest/tiny step 3: the loss is the first site that differs, while every module call agrees"
+    )
+
+
+def test_a_value_of_a_test_that_watches_no_model():
+    assert first_line(Fault.VALUE, "output/logits", "logits", kinds=["output"]) == (
+        "nest/tiny step 3: the output logits is the first site that differs"
+    )
+
+
+def test_a_module_whose_name_is_a_number():
+    assert first_line(Fault.MODULE, "activation/1#0", "1") == (
+        "nest/tiny step 3: module 1 is the first module whose output differs while its inputs agree"
     )
 
 
