@@ -28,7 +28,7 @@ def module_aliases(model: torch.nn.Module) -> tuple[Aliases, frozenset[str]]:
     for raw, module in model.named_modules(remove_duplicate=False):
         path = strip_wrappers(raw, model) or ROOT
         inside = any(raw.startswith(prefix) for prefix in regions)
-        if module._compiled_call_impl is not None and not inside:  # noqa: SLF001  how torch marks Module.compile()
+        if not inside and _is_closed(module):
             regions.append(f"{raw}." if raw else "")
             inside = True
         child = wrapped_child(module)
@@ -38,8 +38,15 @@ def module_aliases(model: torch.nn.Module) -> tuple[Aliases, frozenset[str]]:
             continue
         if inside:
             compiled.add(path)
+        if isinstance(module, torch.jit.ScriptModule):
+            continue
         aliases.setdefault(module, []).append(path)
     return aliases, frozenset(compiled)
+
+
+def _is_closed(module: torch.nn.Module) -> bool:
+    """Whether no hook fires in a module: it was compiled in place, or scripted."""
+    return isinstance(module, torch.jit.ScriptModule) or module._compiled_call_impl is not None  # noqa: SLF001
 
 
 def named_tensors(

@@ -42,6 +42,11 @@ class Streams:
         if self.policy != "off":
             self.seed_all(f"{step}|{moment}")
 
+    def seed_test(self) -> None:
+        """Seed every generator of every device, so that what a test builds before it watches is the same each time."""
+        self.seed_all("test")
+        torch.manual_seed(self._key("test"))
+
     def seed_all(self, name: str) -> None:
         """Seed every generator by a name, whatever the policy."""
         key = self._key(name)

@@ -33,5 +33,6 @@ def strip_wrappers(name: str, model: torch.nn.Module | None = None) -> str:
     for part in parts:
         if at is None or part != wrapped_child(at):
             kept.append(part)
-        at = None if at is None else at._modules.get(part)  # noqa: SLF001 -- the last part may be a tensor's
+        child = getattr(at, part, None)  # the last part may be a tensor's
+        at = child if isinstance(child, torch.nn.Module) else None
     return ".".join(kept)

@@ -39,4 +39,8 @@ def _checked(answer: Any) -> Mapping[str, Any]:
         raise UsageError(
             f"the hook pytest_parity_provenance returned {answer!r}; return a table, as in {{'nemo': '3.0'}}"
         )
+    if "environment" in answer:
+        raise UsageError(
+            "the hook pytest_parity_provenance returned 'environment', which goldens have already; rename it"
+        )
     return answer

@@ -51,7 +51,7 @@ class Parity:
         self._closing = ExitStack()
         if settings.marker.rng != "off":
             self._closing.enter_context(kept_generators())
-            Streams(self.case, seed=settings.seed).seed_all("test")
+            Streams(self.case, seed=settings.seed).seed_test()
 
     @cached_property
     def _run(self) -> Run:

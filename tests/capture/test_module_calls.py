@@ -292,3 +292,13 @@ def test_activation_gradients_on_request(studio: Studio) -> None:
     studio.both(body)
     assert studio.sites(Kind.ACTIVATION_GRADIENT) == [f"activation_gradient/{m}#0" for m in ("2", "(model)", "1", "0")]
     assert torch.equal(studio.tensor("activation_gradient/2#0"), gradients[0])
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+def test_a_scripted_module_is_unobservable(studio: Studio) -> None:
+    first, second = nn.Linear(4, 4), nn.Linear(4, 2)
+    studio.record(single(nn.Sequential(first, second), X))
+    comparison = studio.check(single(nn.Sequential(first, torch.jit.script(second)), X))
+    assert comparison.passed
+    assert {d.site for d in comparison.deltas} == {"input/1#0/in.0", "activation/1#0"}
+    assert comparison.counts["unobservable"] == 2

@@ -57,7 +57,12 @@ def test_provenance_registered_last_wins(one_test: object, pytester: pytest.Pyte
 
 
 @pytest.mark.parametrize(
-    ("answer", "message"), [("3", "*return a table*"), ("{'a': object()}", "*a golden's manifest cannot hold it*")]
+    ("answer", "message"),
+    [
+        ("3", "*return a table*"),
+        ("{'a': object()}", "*a golden's manifest cannot hold it*"),
+        ("{'environment': {}}", "*'environment'*rename it*"),
+    ],
 )
 def test_provenance_that_cannot_be_kept(one_test: object, pytester: pytest.Pytester, answer: str, message: str):
     pytester.makeconftest(f"def pytest_parity_provenance(config): return {answer}")

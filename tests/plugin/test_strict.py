@@ -71,5 +71,5 @@ def test_another_environment_is_fine_without_strict(recorded: Path, pytester: py
 def drift(recorded: Path) -> None:
     path = recorded.parent / "golden/test_one/test_value/golden.json"
     manifest = json.loads(path.read_text())
-    manifest["environment"]["torch"] = "0.0.1"
+    manifest["provenance"]["environment"]["torch"] = "0.0.1"
     path.write_text(json.dumps(manifest))
