@@ -27,6 +27,8 @@ class Kind(str, Enum):
     OPTIMIZER = "optimizer"
     UPDATED_WEIGHT = "updated_weight"
 
+    __hash__ = str.__hash__  # Enum's own is written in Python, and sites are hashed for every observation
+
     def __str__(self) -> str:
         return self.value
 

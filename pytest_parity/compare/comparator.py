@@ -11,7 +11,7 @@ import torch
 from pytest_parity.compare.judge import Outcome, StreamJudge
 from pytest_parity.compare.region import Region, match
 from pytest_parity.compare.spool import Spool
-from pytest_parity.compare.tally import Tally
+from pytest_parity.compare.tally import Found, Tally
 from pytest_parity.compare.tolerance import Tolerances
 from pytest_parity.compare.update import UpdateJudge
 from pytest_parity.errors import UsageError
@@ -63,9 +63,9 @@ class Comparator:
         self._judge = StreamJudge(golden)
         self._update = UpdateJudge(golden)
         self._memory = memory
-        self.keeps = memory >= max((self._size(step) for step in golden.steps), default=0)
+        self.keeps = memory >= max((self._sizes(step)[1] for step in golden.steps), default=0)
         self._spool = Spool(memory)
-        self._found: dict[Site, Delta] = {}
+        self._found: dict[Site, Found | Delta] = {}
         self._visited: list[int] = []
         self._tally = Tally()
 
@@ -91,8 +91,14 @@ class Comparator:
         self._expected: dict[Site, Entry] = {e.site: e for e in entries if e.site.kind in self.kinds}
         self._paths = frozenset(site.path for site in self._expected if site.kind in _CALLS)
 
-    def _size(self, step: int) -> int:
-        return sum(entry.nbytes for entry in self.golden.entries(step) if entry.site.kind in self.kinds)
+    def _sizes(self, step: int) -> tuple[int, int]:
+        """How many sites there are to compare in a step, and how many bytes; from the manifest, where it says so."""
+        sizes = self.golden.manifest["steps"][str(step)].get("sizes")
+        if sizes is None:
+            entries = [entry for entry in self.golden.entries(step) if entry.site.kind in self.kinds]
+            return len(entries), sum(entry.nbytes for entry in entries)
+        chosen = [size for kind, size in sizes.items() if Kind(kind) in self.kinds]
+        return sum(count for count, _ in chosen), sum(size for _, size in chosen)
 
     def begin(self, step: int) -> None:
         """Open a step of the golden; ``regions`` are to be set once its batch is known."""
@@ -149,7 +155,7 @@ class Comparator:
     def rejudge(self, kinds: frozenset[Kind], call: Tolerance, where: str) -> None:
         """Judge what the step has seen of ``kinds`` again, by a tolerance given in a call."""
         if not self.keeps:
-            size = max(self._size(step) for step in self.golden.steps)
+            size = max(self._sizes(step)[1] for step in self.golden.steps)
             raise UsageError(
                 f"{where}: a step of {self.golden.case} is {size / 1e6:.0f} MB, over parity_memory "
                 f"({self._memory / 1e6:.0f} MB), so it was judged as it streamed by and is gone. Declare the tolerance "
@@ -197,9 +203,9 @@ class Comparator:
             str(site), self.step, entry.order, verdict, candidate=self._own(site), detail=_shape(entry)
         )
 
-    def failing(self, kinds: frozenset[Kind] | None = None) -> list[Delta]:
-        """The current step's failures."""
-        return [d for site, d in self._found.items() if d.verdict.fails and (kinds is None or site.kind in kinds)]
+    def fails(self, kinds: frozenset[Kind]) -> bool:
+        """Whether the current step fails at a site of ``kinds``."""
+        return any(found.verdict.fails and site.kind in kinds for site, found in self._found.items())
 
     def end(self) -> None:
         """Close the step; what was not seen is missing."""
@@ -218,10 +224,14 @@ class Comparator:
                 self.begin(step)
                 self.end()
 
+    def close(self) -> None:
+        """Give files and memory back."""
+        self._spool.close()
+
     @property
     def expected(self) -> int:
         """How many sites the golden has to compare."""
-        return sum(e.site.kind in self.kinds for step in self.golden.steps for e in self.golden.entries(step))
+        return sum(self._sizes(step)[0] for step in self.golden.steps)
 
     @property
     def first_failing_step(self) -> list[Delta]:
@@ -234,7 +244,7 @@ class Comparator:
 
     @property
     def _tally_now(self) -> Tally:
-        return self._tally.plus(self._found.items())
+        return self._tally.plus(self._found, self._own)
 
     def notes(self) -> Iterator[str]:
         """What is not a verdict on a site, and should be said."""
@@ -257,23 +267,14 @@ class Comparator:
         return self.tolerances.of(entry.site, dtype, entry.dtype, call)
 
     def _settle(self, entry: Entry, outcome: Outcome) -> None:
-        site, verdict = entry.site, outcome.verdict
-        own = self._own(site) if verdict.fails else ""
-        delta = Delta(
-            site=str(site),
-            step=self.step,
-            order=entry.order,
-            verdict=verdict,
-            elements=outcome.elements,
-            tolerance=outcome.tolerance,
-            metrics=outcome.metrics,
-            candidate=own if own != str(site) else "",
-            detail=outcome.detail,
-        )
-        if verdict.fails and site.kind is Kind.ACTIVATION and any(fnmatchcase(site.path, p) for p in self.replay):
-            self.replayed[f"{site} in step {self.step}"] = verdict.value
-            delta = replace(delta, verdict=Verdict.CLOSE, detail="replayed")
-        self._found[site] = delta
+        site = entry.site
+        replayed = bool(self.replay) and site.kind is Kind.ACTIVATION and self._is_replayed(site.path)
+        if replayed and outcome.verdict.fails:
+            self.replayed[f"{site} in step {self.step}"] = outcome.verdict.value
+        self._found[site] = Found(entry, outcome, replayed)
+
+    def _is_replayed(self, path: str) -> bool:
+        return any(fnmatchcase(path, pattern) for pattern in self.replay)
 
     def _see_extra(self, site: Site, value: torch.Tensor | None) -> None:
         if site.kind in _CALLS and site.path not in self._paths:

@@ -22,7 +22,10 @@ class _OnDisk:
 
 
 class Spool:
-    """Copies of tensors by site, on the CPU. ``budget`` bytes stay in memory; what is above goes to a temporary file."""
+    """Copies of tensors by site, on the CPU. ``budget`` bytes stay in memory; what is above goes to a temporary file.
+
+    The file and the buffer that it is read into are used again in every step: fresh pages cost more than the copy.
+    """
 
     def __init__(self, budget: int) -> None:
         self._budget = budget
@@ -30,6 +33,7 @@ class Spool:
         self._end = 0
         self._kept: dict[Site, torch.Tensor | _OnDisk] = {}
         self._file: BufferedRandom | None = None
+        self._buffer = torch.empty(0, dtype=torch.uint8)
 
     def put(self, site: Site, tensor: torch.Tensor) -> None:
         """Keep a copy."""
@@ -40,7 +44,7 @@ class Spool:
             return
         flat = tensor.detach().cpu().contiguous().view(-1)
         if self._file is None:
-            self._file = tempfile.TemporaryFile()  # noqa: SIM115  it lives as long as the step
+            self._file = tempfile.TemporaryFile()
         self._file.seek(self._end)
         if size:
             self._file.write(flat.view(torch.uint8).numpy().data)
@@ -48,21 +52,28 @@ class Spool:
         self._end += size
 
     def get(self, site: Site) -> torch.Tensor | None:
-        """The copy kept for a site."""
+        """The copy kept for a site; one from the file is good until the next call."""
         kept = self._kept.get(site)
         if not isinstance(kept, _OnDisk):
             return kept
         assert self._file is not None
-        data = torch.empty(kept.shape, dtype=kept.dtype)
+        if self._buffer.numel() < kept.count:
+            self._buffer = torch.empty(kept.count, dtype=torch.uint8)
+        data = self._buffer[: kept.count]
         if kept.count:
             self._file.seek(kept.offset)
-            self._file.readinto(data.view(-1).view(torch.uint8).numpy().data)
-        return data
+            self._file.readinto(data.numpy().data)
+        return data.view(kept.dtype).view(kept.shape)
 
     def clear(self) -> None:
         """Forget everything."""
         self._kept.clear()
         self._used = self._end = 0
+
+    def close(self) -> None:
+        """Forget everything, and give the file and the memory back."""
+        self.clear()
+        self._buffer = torch.empty(0, dtype=torch.uint8)
         if self._file is not None:
             self._file.close()
             self._file = None

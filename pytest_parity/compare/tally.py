@@ -3,13 +3,43 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from pytest_parity.compare.judge import Outcome
+from pytest_parity.golden.entry import Entry
 from pytest_parity.result import Comparison, Delta, Verdict
 from pytest_parity.site import Site
 
-__all__ = ["Tally", "in_order"]
+__all__ = ["Found", "Tally", "in_order"]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What comparing one site found, before it is put into words: most sites need none."""
+
+    entry: Entry
+    outcome: Outcome
+    replayed: bool = False
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict; a replayed module's own output fails nothing."""
+        return Verdict.CLOSE if self.replayed and self.outcome.verdict.fails else self.outcome.verdict
+
+    def delta(self, own: Callable[[Site], str]) -> Delta:
+        """As a delta; ``own`` gives the candidate's own name of a site, where it is another."""
+        return Delta(
+            site=str(self.entry.site),
+            step=self.entry.step,
+            order=self.entry.order,
+            verdict=self.verdict,
+            elements=self.outcome.elements,
+            tolerance=self.outcome.tolerance,
+            metrics=self.outcome.metrics,
+            candidate=own(self.entry.site),
+            detail=self.outcome.detail,
+        )
 
 
 @dataclass
@@ -22,19 +52,21 @@ class Tally:
     deltas: list[Delta] = field(default_factory=list)
     first: list[Delta] = field(default_factory=list)
 
-    def plus(self, found: Iterable[tuple[Site, Delta]]) -> Tally:
-        """This tally and one step's deltas, as a new one."""
-        ordered = in_order(found)
+    def plus(self, found: Mapping[Site, Found | Delta], own: Callable[[Site], str] = lambda _: "") -> Tally:
+        """This tally and one step's findings, as a new one; ``own`` names sites as the candidate does."""
         total = Tally(self.counts.copy(), self.kinds.copy(), self.elements, list(self.deltas), self.first)
-        for site, delta in ordered:
-            total.counts[delta.verdict.value] += 1
-            total.elements += delta.elements
-            if delta.verdict.compared:
+        for site, one in found.items():
+            verdict = one.verdict
+            total.counts[verdict.value] += 1
+            if verdict.compared:
                 total.kinds[site.kind.value] += 1
-            if delta.verdict not in {Verdict.EQUAL, Verdict.CLOSE}:
-                total.deltas.append(delta)
-        if not total.first and any(delta.verdict.fails for _, delta in ordered):
-            total.first = [delta for _, delta in ordered]
+                total.elements += one.outcome.elements if isinstance(one, Found) else one.elements
+        failing = not total.first and any(one.verdict.fails for one in found.values())
+        kept = [one for one in found.values() if failing or one.verdict not in _FINE]
+        ordered = in_order(one if isinstance(one, Delta) else one.delta(own) for one in kept)
+        total.deltas += [delta for delta in ordered if delta.verdict not in _FINE]
+        if failing:
+            total.first = ordered
         return total
 
     def comparison(self, case: str, *, expected: int, steps: Iterable[int]) -> Comparison:
@@ -51,6 +83,9 @@ class Tally:
         )
 
 
-def in_order(found: Iterable[tuple[Site, Delta]]) -> list[tuple[Site, Delta]]:
+def in_order(deltas: Iterable[Delta]) -> list[Delta]:
     """In the reference's execution order, what only the candidate has at the end."""
-    return sorted(found, key=lambda item: (item[1].order < 0, item[1].order))
+    return sorted(deltas, key=lambda delta: (delta.order < 0, delta.order))
+
+
+_FINE = frozenset({Verdict.EQUAL, Verdict.CLOSE})

@@ -73,7 +73,8 @@ def _create(target: Path) -> tuple[str, int]:
     while True:
         token = secrets.token_hex(4)
         path = hidden(target, "recording", token)
-        path.mkdir()
+        # Another recording that is given up takes the parents that it made with it, where they are empty.
+        path.mkdir(parents=True)
         handle = _locked(path)
         if handle is not None:
             return token, handle

@@ -8,7 +8,7 @@ never do. In the order of a run:
 ``cases``         at collection: markers read, each test given its case, ``--parity-case``
 ``fixtures``      ``parity``, and the fixtures that a project overrides
 ``outcome``       a body that passed is concluded, another abandoned; the report
-``controller``    the results of all tests, the summary, ``--parity-strict``
+``controller``    the results of all tests, the summary, ``--parity-strict`` (``complaints``)
 ================  ====================================================================================
 """
 

@@ -21,6 +21,7 @@ __all__ = [
     "Cases",
     "Plan",
     "default_case",
+    "matches",
     "plan_of",
     "pytest_collection_modifyitems",
     "pytest_make_collect_report",
@@ -165,15 +166,16 @@ def _prepare(items: list[pytest.Item], cases: Cases) -> list[str]:
         if not uses and item.get_closest_marker("parity") is None:
             continue
         try:
-            plan = _make_plan(item)
+            if not uses:
+                read_marker(item)
+                continue
+            item.stash[_PLAN] = _make_plan(item)
         except ParityError as error:
             problems.setdefault(str(error), []).append(item.nodeid)
             continue
-        if uses:
-            item.stash[_PLAN] = plan
-            if item.get_closest_marker("parity") is None:
-                item.add_marker(pytest.mark.parity)
-            planned.append(item)
+        if item.get_closest_marker("parity") is None:
+            item.add_marker(pytest.mark.parity)
+        planned.append(item)
     return [f"{shortened(tests)}: {message}" for message, tests in problems.items()] + cases.claim(planned)
 
 
@@ -183,12 +185,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     globs = config.stash[OPTIONS].cases
     if not globs:
         return
-    chosen = {item: (plan := item.stash.get(_PLAN, None)) is not None and _matches(plan.case, globs) for item in items}
-    if others := [item for item, keep in chosen.items() if not keep]:
+    others = [item for item in items if _PLAN not in item.stash or not matches(item.stash[_PLAN].case, globs)]
+    if others:
         config.hook.pytest_deselected(items=others)
-        items[:] = [item for item, keep in chosen.items() if keep]
+        items[:] = [item for item in items if item not in others]
 
 
-def _matches(case: str, globs: tuple[str, ...]) -> bool:
+def matches(case: str, globs: tuple[str, ...]) -> bool:
+    """Whether one of the globs means this case."""
     # The brackets of a parameter are a set of characters to fnmatch: a name typed in full matches itself.
     return any(case == glob or fnmatchcase(case, glob) for glob in globs)

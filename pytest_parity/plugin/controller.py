@@ -9,9 +9,9 @@ import pytest
 
 from pytest_parity.golden.cases import cases
 from pytest_parity.plugin.cases import CASES
+from pytest_parity.plugin.complaints import covers_everything, drift_lines, stale_lines, unmatched_lines
 from pytest_parity.plugin.options import OPTIONS
 from pytest_parity.plugin.results import CaseResult, attached
-from pytest_parity.plugin.strict import covers_everything, drift_lines, stale_lines
 
 __all__ = ["Controller"]
 
@@ -61,9 +61,10 @@ class Controller:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Fail a run that passed, where ``--parity-strict`` finds something."""
-        if not self._options.strict:
-            return
-        self._complaints = [*self._stale(), *drift_lines(self._results)]
+        if self._options.strict:
+            self._complaints += [*self._stale(), *drift_lines(self._results)]
+        if self._collected is not None:
+            self._complaints += unmatched_lines(self._options.cases, self._collected)
         if self._complaints and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

@@ -11,7 +11,7 @@ from pytest_parity.errors import UsageError
 from pytest_parity.golden.cases import cases
 from pytest_parity.plugin.cases import plan_of
 from pytest_parity.plugin.options import OPTIONS, Options
-from pytest_parity.plugin.outcome import PARITY
+from pytest_parity.plugin.outcome import holding
 from pytest_parity.plugin.provenance import provenance
 from pytest_parity.plugin.tables import checked_tolerances
 
@@ -58,10 +58,8 @@ def parity(
     item = request.node
     plan = plan_of(item)
     held = Parity(_settings(item, plan, parity_tolerances, parity_names, parity_seed))
-    item.stash[PARITY] = held
-    yield held
-    # Where another fixture failed after this one there was no call to conclude it in.
-    held.abandon()
+    with holding(item, held):
+        yield held
 
 
 def _settings(item: pytest.Item, plan: Plan, tolerances: Mapping[str, Any], names: Any, seed: Any) -> Settings:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,12 +15,26 @@ from pytest_parity.result import Comparison, Recorded
 if TYPE_CHECKING:
     from pytest_parity.session import Parity
 
-__all__ = ["PARITY", "pytest_report_teststatus", "pytest_runtest_call", "pytest_runtest_makereport"]
+__all__ = ["holding", "pytest_report_teststatus", "pytest_runtest_call", "pytest_runtest_makereport"]
 
-PARITY = pytest.StashKey["Parity"]()
-"""What the test holds, from the fixture's set-up to its report."""
+_PARITY = pytest.StashKey["Parity"]()
+"""What the test holds."""
 _CONCLUSION = pytest.StashKey[Comparison | Recorded | None]()
 """What came of it: a comparison as far as it got, a recording, or nothing."""
+
+
+@contextmanager
+def holding(item: pytest.Item, parity: Parity) -> Iterator[None]:
+    """From the fixture's set-up to its teardown, the report made in between; a test that is run again starts anew."""
+    item.stash[_PARITY] = parity
+    try:
+        yield
+    finally:
+        # Where another fixture failed after this one there was no call to conclude it in.
+        parity.abandon()
+        for key in (_PARITY, _CONCLUSION):
+            if key in item.stash:
+                del item.stash[key]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -39,14 +54,14 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
 
 def _conclude(item: pytest.Item) -> None:
-    parity = item.stash.get(PARITY, None)
+    parity = item.stash.get(_PARITY, None)
     if parity is not None:
         item.stash[_CONCLUSION] = concluded = parity.finish()
         _announce(item, concluded)
 
 
 def _give_up(item: pytest.Item, error: BaseException | None) -> None:
-    parity = item.stash.get(PARITY, None)
+    parity = item.stash.get(_PARITY, None)
     if parity is None or _CONCLUSION in item.stash:
         return
     failure = error if isinstance(error, ParityFailure) else None
@@ -70,7 +85,7 @@ def pytest_runtest_makereport(
     error = call.excinfo.value if call.excinfo else None
     if call.excinfo and isinstance(error, ParityError) and not item.config.option.fulltrace:
         report.longrepr = _message_first(item, call.excinfo)
-    parity = item.stash.get(PARITY, None)
+    parity = item.stash.get(_PARITY, None)
     if parity is not None and call.when == "call" and report.outcome != "skipped":
         message = "" if error is None else str(error).partition("\n")[0] or type(error).__name__
         attach(report, _result(item, parity, message))

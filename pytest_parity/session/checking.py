@@ -257,7 +257,7 @@ class Checking(Run):
 
     def raise_if_failing(self, kinds: frozenset[Kind]) -> None:
         """Raise if the current step fails at a site of ``kinds``."""
-        if self.comparator.failing(kinds):
+        if self.comparator.fails(kinds):
             raise self.failure()
 
     def failure(self) -> ParityFailure:
@@ -327,6 +327,7 @@ class Checking(Run):
 
     def _conclude(self, *, failed: bool) -> None:
         self._leftovers.conclude(failed=failed)
+        self.comparator.close()
         self.golden.close()
 
     def _levels(self, watch: Mapping[str, Any]) -> list[tuple[str, Table]]:

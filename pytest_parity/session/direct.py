@@ -12,7 +12,7 @@ import torch
 from pytest_parity.capture import Capture, Observe, Streams, leaves
 from pytest_parity.compare.comparator import Comparator
 from pytest_parity.compare.judge import judge
-from pytest_parity.compare.tally import Tally
+from pytest_parity.compare.tally import Found, Tally
 from pytest_parity.compare.tolerance import Tolerances, make
 from pytest_parity.diagnose import first_divergence
 from pytest_parity.errors import ParityFailure
@@ -20,6 +20,7 @@ from pytest_parity.golden.reader import Golden
 from pytest_parity.names import BoundNames
 from pytest_parity.report import failure_text
 from pytest_parity.result import Comparison, Delta, Verdict
+from pytest_parity.session.run import regions_from_plain
 from pytest_parity.session.values import tensors
 from pytest_parity.site import DEFAULT_KINDS, Kind, Site
 
@@ -37,7 +38,7 @@ def assert_parity(
     """
     call, chosen = make(rtol, atol, "assert_parity"), Tolerances()
     ours, theirs = _leaves(actual, name), _leaves(expected, name)
-    found: list[tuple[Site, Delta]] = []
+    found: dict[Site, Found | Delta] = {}
     for order, site in enumerate(dict.fromkeys([*theirs, *ours])):
         delta = Delta(str(site), 0, order, Verdict.MISSING)
         if site in ours and site in theirs:
@@ -49,7 +50,7 @@ def assert_parity(
             )
         elif site in ours:
             delta = Delta(str(site), 0, order, Verdict.EXTRA)
-        found.append((site, delta))
+        found[site] = delta
     if not found:
         raise ParityFailure(f"{name}: there is no tensor in either, so nothing was compared")
     tally = Tally().plus(found)
@@ -73,7 +74,7 @@ def _dtype(tensor: torch.Tensor | None) -> str:
 def compare_goldens(reference: Golden, candidate: Golden, *, tolerances: Mapping[str, Any] | None = None) -> Comparison:
     """Compare two recordings, one tensor of each in memory at a time, with the first divergence.
 
-    ``tolerances`` are ``(rtol, atol)`` by kind or pattern of sites. Updates are judged as new minus start, each from
+    ``tolerances`` are ``(rtol, atol)`` by kind or pattern of sites; valid regions are the reference's. Updates are judged as new minus start, each from
     its own start. Raises ``GoldenError`` where one of them cannot be read.
     """
     comparator = Comparator(
@@ -88,13 +89,16 @@ def compare_goldens(reference: Golden, candidate: Golden, *, tolerances: Mapping
         if step not in candidate.steps:
             continue
         comparator.begin(step)
+        comparator.regions = regions_from_plain(reference.manifest["steps"][str(step)].get("valid", ()))
         for entry in candidate.entries(step):
             value = None if entry.dtype == "none" else candidate.tensor(entry)
             if entry.site.kind is Kind.UPDATED_WEIGHT and value is not None:
                 comparator.see_update(entry.site, value, isolated=False)
             else:
                 comparator.see(entry.site, value)
+        comparator.end()
     comparator.finish()
+    comparator.close()
     first = comparator.first_failing_step
     found = comparator.comparison()
     if not first:

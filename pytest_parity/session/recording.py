@@ -33,6 +33,8 @@ class Recording(Run):
         self._order = 0
         self._seen: set[Site] = set()
         self._info: dict[str, Any] = {}
+        self._sizes: dict[str, list[int]] = {}
+        """By kind: sites, and the bytes of their tensors."""
         self._steps: list[int] = []
         self._structure: dict[str, Any] = {}
 
@@ -51,6 +53,9 @@ class Recording(Run):
         self._seen.add(site)
         self.writer.write(self.step, self._order, site, value)
         self._order += 1
+        size = self._sizes.setdefault(site.kind.value, [0, 0])
+        size[0] += 1
+        size[1] += 0 if value is None else value.numel() * value.element_size()
         if site.kind is Kind.LOSS and value is not None and value.numel() == 1:
             self._info.setdefault("loss", {})[site.leaf or site.path] = value.item()
 
@@ -181,9 +186,11 @@ class Recording(Run):
         self._order = 0
         self._seen = set()
         self._info = {}
+        self._sizes = {}
         self._steps.append(step)
 
     def _close_step(self) -> None:
+        self._info["sizes"] = self._sizes
         if self.capture is not None:
             self._info["updated"] = any(self.capture.steps_taken)
             self._info["optimizer_steps"] = list(self.capture.steps_taken)

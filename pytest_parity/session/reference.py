@@ -98,7 +98,8 @@ class Reference:
                 for parameter in group["params"]:
                     recorded = states.get((name_of(parameter), place))
                     if recorded:
-                        self._restore(optimizer.state[parameter], recorded, parameter)
+                        on_device = bool(group.get("capturable") or group.get("fused"))
+                        self._restore(optimizer.state[parameter], recorded, parameter, counters_on_device=on_device)
 
     def obstacle(self, step: int, place: int, optimizer: torch.optim.Optimizer) -> str:
         """Why an optimizer's step cannot be judged in isolation; empty where it can."""
@@ -155,7 +156,14 @@ class Reference:
                 if name in tensors:
                     tensors[name].copy_(self._golden.tensor(entry))
 
-    def _restore(self, state: dict[str, Any], recorded: Mapping[str, Entry], parameter: torch.Tensor) -> None:
+    def _restore(
+        self,
+        state: dict[str, Any],
+        recorded: Mapping[str, Entry],
+        parameter: torch.Tensor,
+        *,
+        counters_on_device: bool,
+    ) -> None:
         for leaf, entry in recorded.items():
             value = self._golden.tensor(entry)
             own = state.get(leaf)
@@ -165,7 +173,9 @@ class Reference:
             elif isinstance(own, (bool, int, float)):
                 state[leaf] = type(own)(value.item())
             elif own is None and "." not in leaf:
-                state[leaf] = value if value.dim() == 0 else value.to(parameter.device)
+                # torch's optimizers count their steps on the CPU, unless they run in a graph or are fused
+                counter = value.dim() == 0 and not counters_on_device
+                state[leaf] = value if counter else value.to(parameter.device)
 
 
 def changed_hyperparameters(golden: list[dict[str, Any]], own: list[dict[str, Any]]) -> list[tuple[str, str, str]]:

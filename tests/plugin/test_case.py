@@ -59,7 +59,17 @@ def test_a_name_with_brackets_matches_itself(pytester: pytest.Pytester):
 
 
 def test_nothing_selected_is_no_success(pytester: pytest.Pytester):
-    assert pytester.runpytest("--parity-case", "nest/tinny").ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    result = pytester.runpytest("--parity-case", "nest/tinny")
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    result.stdout.fnmatch_lines(
+        ["--parity-case nest/tinny means no case; did you mean 'nest/tiny'?; there are: nest/full, *"]
+    )
+
+
+def test_one_of_two_globs_that_means_nothing_fails_the_run(run: Run):
+    result = run("--parity-record", "--parity-case", "nest/tiny", "--parity-case", "nest/ful")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["--parity-case nest/ful means no case; did you mean 'nest/full'?*"])
 
 
 def test_the_marker_selects_every_test_that_uses_the_fixture(run: Run, pytester: pytest.Pytester):

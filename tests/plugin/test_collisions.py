@@ -4,6 +4,9 @@ import pytest
 
 from .project import Run
 
+# pytest-xdist goes on with the other modules, and fails at the end.
+NOT_COLLECTED = (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.TESTS_FAILED)
+
 
 def errors(result: pytest.RunResult) -> int:
     return sum(line.startswith("ERROR ") for line in result.outlines)
@@ -15,7 +18,7 @@ def test_two_tests_on_one_case(run: Run, pytester: pytest.Pytester):
         test_b="import pytest\n@pytest.mark.parity('nest/tiny')\ndef test_b(parity): pass",
     )
     result = run("--parity-record")
-    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert result.ret in NOT_COLLECTED
     result.stdout.fnmatch_lines(
         [
             "*ERROR collecting test_b.py*",
@@ -37,7 +40,7 @@ def test_a_parametrized_test_on_one_case(run: Run, pytester: pytest.Pytester):
         """
     )
     result = run()
-    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert result.ret in NOT_COLLECTED
     result.stdout.fnmatch_lines(["*::test_size[[]0[]] and *::test_size[[]1[]], * and 5 more have one case*"])
     result.stdout.fnmatch_lines(["*Put the parameter into the case: pytest.param(*parity('nest/tiny-a'))*"])
 
@@ -66,7 +69,7 @@ def test_a_case_inside_another(run: Run, pytester: pytest.Pytester, order: str):
         test_b=f"import pytest\n@pytest.mark.parity({cases['b']!r})\ndef test_b(parity): pass",
     )
     result = run()
-    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert result.ret in NOT_COLLECTED
     outer, inner = order
     result.stdout.fnmatch_lines(
         [f"test_{outer}.py::test_{outer} has the case 'nest' and test_{inner}.py::test_{inner} has 'nest/tiny'*inside*"]

@@ -91,6 +91,49 @@ def test_a_failure_that_the_test_expects_itself(recorded: object, pytester: pyte
     result.stdout.no_fnmatch_line("*INTERNALERROR*")
 
 
+def test_a_body_that_fails_within_a_step(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
+    pytester.makepyfile(
+        """
+        import os
+        import torch
+
+        def test_model(parity):
+            model = torch.nn.Linear(2, 2)
+            with parity.watch(model):
+                loss = model(parity.input("x", lambda: torch.ones(1, 2))).sum()
+                assert "BREAK" not in os.environ, "on the way"
+                loss.backward()
+        """
+    )
+    assert pytester.runpytest("--parity-record").ret == 0
+    monkeypatch.setenv("BREAK", "1")
+    result = pytester.runpytest()
+    result.stdout.fnmatch_lines(["E *AssertionError: on the way", "*/test_model: on the way*"])
+    assert result.parseoutcomes() == {"failed": 1}
+
+
+RUN_TWICE = """
+    import os
+    from _pytest.runner import runtestprotocol
+
+    def pytest_runtest_protocol(item, nextitem):
+        for scale in ("2", "1"):
+            os.environ["SCALE"] = scale
+            item._initrequest()
+            for report in runtestprotocol(item, nextitem=nextitem, log=False):
+                item.ihook.pytest_runtest_logreport(report=report)
+        return True
+"""
+
+
+def test_a_test_that_is_run_again_is_judged_anew(
+    recorded: object, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("SCALE", "2")
+    pytester.makeconftest(RUN_TWICE)
+    assert pytester.runpytest().parseoutcomes() == {"failed": 1, "passed": 1}
+
+
 def test_a_junit_file_has_the_diagnosis(
     run: Run, recorded: object, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ):

@@ -141,7 +141,15 @@ def codebooks_in_float32(model: DenoiseMaskedTokenPredModel, _: optim.Optimizer)
     _patch(model.get_submodule("quantizer"), RandomProjectionVectorQuantizer, look_up)
 
 
-@fault("encoder.blocks.0.ff2")
+@fault("quantizer.codebooks")
+def codebook_parameter_in_float32(model: DenoiseMaskedTokenPredModel, _: optim.Optimizer) -> None:
+    """Keep the codebooks themselves in float32; the ids of what is not padding stay as they are."""
+    quantizer = model.get_submodule("quantizer")
+    assert isinstance(quantizer, RandomProjectionVectorQuantizer)
+    quantizer.codebooks.data = quantizer.codebooks.data.float()
+
+
+@fault("encoder.blocks.0.ff2.linear_in")  # what the gradient no longer reaches
 def feed_forward_detached(model: DenoiseMaskedTokenPredModel, _: optim.Optimizer) -> None:
     """Detach one feed-forward's hidden layer: every activation is right, the gradients before it are gone."""
 

@@ -11,6 +11,7 @@ import os
 import sys
 import tempfile
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -38,18 +39,12 @@ def measure(goldens: Path) -> Comparison:
             tolerances={"*": (0.0, 0.0)},
         )
         parity = Parity(settings)
-        try:
-            with parity.collect():
-                pretrain(parity, workload.tiny(Path(directory)))
-        except ParityFailure as failure:
-            assert failure.comparison is not None
-            return failure.comparison
-        else:
-            found = parity.comparison()
-            assert found is not None
-            return found
-        finally:
-            parity.abandon()
+        with suppress(ParityFailure), parity.collect():
+            pretrain(parity, workload.tiny(Path(directory)))
+        found = parity.comparison()
+        parity.abandon()
+    assert found is not None
+    return found
 
 
 def row(site: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import pytest
 import torch
 from nest_ssl import AudioNoiseBatch, build_loader
 from omegaconf import DictConfig
@@ -60,6 +59,5 @@ def test_audio_is_the_goldens(golden: Golden, tiny: DictConfig) -> None:
 def test_another_seed_gives_other_batches(golden: Golden, tiny: DictConfig) -> None:
     """The agreement above is one of draws, not of data that are all alike."""
     seed = golden.manifest["settings"]["seed"] + 1
-    with pytest.raises(AssertionError, match="of step 0"):
-        for step, batch in batches(tiny, golden, seed=seed):
-            assert torch.equal(batch.audio_len, recorded(golden, step, "audio_len")), f"audio_len of step {step}"
+    for step, batch in batches(tiny, golden, seed=seed):
+        assert batch.audio_len.tolist() != recorded(golden, step, "audio_len").tolist()

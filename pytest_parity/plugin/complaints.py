@@ -1,4 +1,4 @@
-"""What ``--parity-strict`` asks of a run: every golden has its test, every environment is the golden's."""
+"""What is wrong with a run as a whole: goldens that no test uses, drift, a ``--parity-case`` that means no case."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from pytest_parity.plugin.cases import matches
 from pytest_parity.plugin.results import CaseResult
-from pytest_parity.plugin.text import shortened
+from pytest_parity.plugin.text import nearest, shortened
 
-__all__ = ["covers_everything", "drift_lines", "stale_lines"]
+__all__ = ["covers_everything", "drift_lines", "stale_lines", "unmatched_lines"]
 
 
 def covers_everything(config: pytest.Config) -> bool:
@@ -29,6 +30,16 @@ def stale_lines(root: Path, stale: set[str]) -> list[str]:
     """A line for each golden that no test uses."""
     return [
         f"stale golden: no test has the case {case!r}; give it one, or remove {root / case}" for case in sorted(stale)
+    ]
+
+
+def unmatched_lines(globs: tuple[str, ...], cases: set[str]) -> list[str]:
+    """A line for each ``--parity-case`` that means none of the cases collected."""
+    there = f"there are: {shortened(sorted(cases))}" if cases else "no test that was collected has one"
+    return [
+        f"--parity-case {glob} means no case{nearest(glob, cases)}; {there}"
+        for glob in globs
+        if not any(matches(case, (glob,)) for case in cases)
     ]
 
 
