@@ -13,11 +13,10 @@ from __future__ import annotations
 import argparse
 import filecmp
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from examples.nest.tolerances import TOLERANCES
-from pytest_parity import Golden, compare_goldens
+from pytest_parity import Golden, Verdict, compare_goldens
 from pytest_parity.contract.environment import differences
 from pytest_parity.golden.cases import cases
 from pytest_parity.report import failure_text, summary_line
@@ -47,20 +46,21 @@ def unequal(committed: Path, fresh: Path) -> list[Path]:
     return sorted((ours ^ theirs) | {Path(name) for name in (*differing, *unreadable)})
 
 
-def compare(committed: Golden, fresh: Golden) -> Iterator[str]:
-    """Say how one case compares, and what differs in its environment; yields what is wrong."""
+def compare(committed: Golden, fresh: Golden) -> tuple[bool, str]:
+    """Print how one case compares; returns whether it is equal bit for bit, and what is wrong with it."""
     recorded = [golden.manifest["provenance"].get("environment", {}) for golden in (committed, fresh)]
     for name, (before, now) in differences(*recorded).items():
-        print(f"    {name}: {before}, here {now}")
+        print(f"{committed.case}: {name} was {before}, here {now}")
     if committed.manifest["structure"] != fresh.manifest["structure"]:
-        yield f"{committed.case}: the structures differ"
+        return False, f"{committed.case}: the structures differ"
     if not any(committed.entries(step) for step in committed.steps):
         print(f"{committed.case}: the structure alone, and it is equal")
-        return
+        return True, ""
     comparison = compare_goldens(committed, fresh, tolerances=RECORDED)
     print(summary_line(comparison))
     if not comparison.passed or comparison.compared != comparison.expected:
-        yield failure_text(comparison)
+        return False, failure_text(comparison)
+    return comparison.counts == {Verdict.EQUAL.value: comparison.expected}, ""
 
 
 def main() -> int:
@@ -76,15 +76,20 @@ def main() -> int:
         print(f"the cases in {committed} are {names or 'none'}, and in {fresh} {cases(fresh) or 'none'}")
         return 1
     if not others:
-        print(f"bit for bit: {len(files(committed))} files of {', '.join(names)} are the committed ones")
+        print(f"bit for bit: the {len(files(committed))} files of {', '.join(names)} are the committed ones")
         return 0
-    print(f"not bit for bit, {len(others)} files differ, the first is {others[0]}; within tolerance?")
-    problems = []
+    print(f"{len(others)} files differ, the first is {others[0]}")
+    found = []
     for name in names:
         with Golden.find(committed, name) as one, Golden.find(fresh, name) as other:
-            problems += compare(one, other)
-    print("\n".join(problems) or "within tolerance")
-    return bool(problems)
+            found.append(compare(one, other))
+    problems = [problem for _, problem in found if problem]
+    if problems:
+        print("\n".join(problems))
+        return 1
+    exact = all(equal for equal, _ in found)
+    print("every value bit for bit" if exact else "within tolerance, not bit for bit")
+    return 0
 
 
 if __name__ == "__main__":

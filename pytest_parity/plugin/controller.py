@@ -78,7 +78,7 @@ class Controller:
         lines = [] if self._config.option.no_summary else self._lines(quiet=self._config.get_verbosity() < 0)
         if not lines and not self._complaints:
             return
-        terminalreporter.section("parity")
+        terminalreporter.write_sep("=", "parity")
         for line in lines:
             terminalreporter.write_line(line)
         for complaint in self._complaints:

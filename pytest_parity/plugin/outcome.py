@@ -32,9 +32,9 @@ def holding(item: pytest.Item, parity: Parity) -> Iterator[None]:
     finally:
         # Where another fixture failed after this one there was no call to conclude it in.
         parity.abandon()
-        for key in (_PARITY, _CONCLUSION):
-            if key in item.stash:
-                del item.stash[key]
+        del item.stash[_PARITY]
+        if _CONCLUSION in item.stash:
+            del item.stash[_CONCLUSION]
 
 
 @pytest.hookimpl(wrapper=True)

@@ -16,7 +16,8 @@ def headline(comparison: Comparison) -> str:
     diagnosis = comparison.diagnosis
     if diagnosis is None:
         return f"{comparison.case}: {_undiagnosed(comparison)}"
-    step = "" if diagnosis.fault is Fault.STRUCTURE else f" step {diagnosis.step}"
+    stepless = diagnosis.fault is Fault.STRUCTURE or not comparison.steps
+    step = "" if stepless else f" step {diagnosis.step}"
     return f"{comparison.case}{step}: {verdict_sentence(comparison)}"
 
 

@@ -55,7 +55,7 @@ def assert_parity(
         raise ParityFailure(f"{name}: there is no tensor in either, so nothing was compared")
     tally = Tally().plus(found)
     if tally.first:
-        comparison = tally.comparison(name, expected=len(theirs), steps=(0,))
+        comparison = tally.comparison(name, expected=len(theirs), steps=())
         comparison = replace(comparison, diagnosis=first_divergence(tally.first, names=BoundNames.identity()))
         raise ParityFailure(failure_text(comparison), comparison)
 
@@ -74,8 +74,8 @@ def _dtype(tensor: torch.Tensor | None) -> str:
 def compare_goldens(reference: Golden, candidate: Golden, *, tolerances: Mapping[str, Any] | None = None) -> Comparison:
     """Compare two recordings, one tensor of each in memory at a time, with the first divergence.
 
-    ``tolerances`` are ``(rtol, atol)`` by kind or pattern of sites; valid regions are the reference's. Updates are judged as new minus start, each from
-    its own start. Raises ``GoldenError`` where one of them cannot be read.
+    ``tolerances`` are ``(rtol, atol)`` by kind or pattern of sites; valid regions are the reference's. Updates are
+    judged as new minus start, each from its own start. Raises ``GoldenError`` where one of them cannot be read.
     """
     comparator = Comparator(
         reference,

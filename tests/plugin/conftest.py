@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-# pytester drops what a run in this process imported, and torch cannot be imported twice.
+# pytester drops what a run in this process imported, and torch, here with what it imports late, cannot come twice.
+import torch._dynamo  # noqa: F401
+
 import pytest_parity.session  # noqa: F401
 
 from .project import Run

@@ -24,7 +24,7 @@ def pretrain(parity: Parity, config: DictConfig, *, fault: Fault | None = None) 
         for batch in run.steps(build_loader(config.train_ds), limit=STEPS):
             loss, log_probs = model.step(batch)
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]  # torch has no annotation there
             optimizer.step()
             schedule.step()
             parity.assert_step(outputs=log_probs, loss=loss)
