@@ -180,7 +180,8 @@ class Comparison:
     @property
     def passed(self) -> bool:
         """Whether everything that was recorded was compared and agrees; never true of nothing."""
-        return self.compared > 0 and not self.failures
+        unobservable = self.counts.get(Verdict.UNOBSERVABLE.value, 0)
+        return self.compared > 0 and self.compared + unobservable == self.expected and not self.failures
 
     def to_plain(self) -> dict[str, Any]:
         """As dictionaries, lists, strings and numbers only (what a pytest report may carry)."""

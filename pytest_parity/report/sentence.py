@@ -31,8 +31,10 @@ def verdict_sentence(comparison: Comparison) -> str:
     sentence = _SENTENCES[diagnosis.fault](diagnosis, site, delta)
     if diagnosis.fault is Fault.VALUE and Kind.ACTIVATION.value in comparison.kinds:
         sentence += ", while every module call agrees"
-    other = diagnosis.reference not in ("", diagnosis.module)
-    return f"{sentence} (reference: {diagnosis.reference})" if other else sentence
+    if diagnosis.reference in ("", diagnosis.module):
+        return sentence
+    reference = _called(diagnosis.reference, site) if site.path == diagnosis.reference else diagnosis.reference
+    return f"{sentence} (reference: {reference})"
 
 
 def _undiagnosed(comparison: Comparison) -> str:
@@ -40,7 +42,7 @@ def _undiagnosed(comparison: Comparison) -> str:
     if not comparison.compared and not failures:
         return "nothing was compared; assert something, or watch a model while it runs"
     if not failures:
-        return "no site fails"
+        return f"{comparison.compared:,} of {amount(comparison.expected, 'site')} compared, and none of them fails"
     return f"{amount(len(failures), 'site')} of {comparison.expected:,} fail; the first is {failures[0].site}"
 
 
@@ -67,13 +69,13 @@ def _module(diagnosis: Diagnosis, site: Site, delta: Delta | None) -> str:
         buffer = site.path.rpartition(".")[2]
         return f"{diagnosis.module} updates its buffer {buffer} differently, while every module's output agrees"
     inside = f", and so does {diagnosis.after} inside it" if diagnosis.after else ""
-    name = _called(diagnosis.module, site)
+    name = _called(diagnosis.module, _ours(site, delta))
     return f"{name} is the first module whose output differs while its inputs agree{inside}" + _detail(delta)
 
 
 def _between(diagnosis: Diagnosis, site: Site, delta: Delta | None) -> str:
     after = f", after {diagnosis.after} agreed" if diagnosis.after else ""
-    name = _called(_own(delta) or site.path, site)
+    name = _called(_own(delta) or site.path, _ours(site, delta))
     if site.kind is Kind.ACTIVATION:
         return f"{diagnosis.module} calls {name}, which the reference does not"
     if site.path == ROOT:
@@ -81,9 +83,9 @@ def _between(diagnosis: Diagnosis, site: Site, delta: Delta | None) -> str:
     return f"{diagnosis.module}: what it hands to {name} is the first site that differs{after}" + _detail(delta)
 
 
-def _not_called(diagnosis: Diagnosis, site: Site, _delta: Delta | None) -> str:
+def _not_called(diagnosis: Diagnosis, site: Site, delta: Delta | None) -> str:
     after = f", the reference calls it after {diagnosis.after}" if diagnosis.after else ""
-    return f"{_called(diagnosis.module, site)} is never called{after}"
+    return f"{_called(diagnosis.module, _ours(site, delta))} is never called{after}"
 
 
 def _value(diagnosis: Diagnosis, site: Site, delta: Delta | None) -> str:
@@ -131,6 +133,11 @@ def _called(name: str, site: Site) -> str:
     """A module, with the number of its call where it is not the first; a bare number is said to be a module."""
     name = f"module {name}" if name.replace(".", "").isdigit() else name
     return f"{name} (call {site.call + 1})" if site.call else name
+
+
+def _ours(site: Site, delta: Delta | None) -> Site:
+    """The site as the candidate names it."""
+    return Site.parse(delta.candidate) if delta is not None and delta.candidate else site
 
 
 def _own(delta: Delta | None) -> str:

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from parity_studio import Studio, single
 from torch import nn
 
 import pytest_parity
-from parity_studio import Studio, single
 from pytest_parity import Golden, ParityFailure, UsageError, assert_parity, capture_model, compare_goldens
 from pytest_parity.site import Kind
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from parity_studio import Studio
 from torch import nn
 
-from parity_studio import Studio
 from pytest_parity import ParityFailure, Valid
 from pytest_parity.errors import NameMapError
 from pytest_parity.session import MarkerOptions
