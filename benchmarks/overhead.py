@@ -1,7 +1,7 @@
 """What recording and checking cost, as ratios to the plain training step, and in memory.
 
 ``python -m benchmarks.overhead`` measures plain, recording and checking steps in interleaved rounds and prints medians,
-then the figures as one JSON object: ``record`` and ``check`` on the GPT (checking as it streams, no memory budget),
+then the figures as one JSON object: ``record`` (``record_cold`` without the pages touched before, see ``warm``) and ``check`` on the GPT (checking as it streams, no memory budget),
 ``check_equal`` with an identical candidate, ``check_all_fail`` where every floating site fails, ``check_kept`` within
 the memory budget, ``commit_s`` for the commit with its fsync, which is in no ratio, ``record_memory_mb`` and
 ``check_memory_mb`` above the plain step's peak, in processes of their own, and ``tiny_record`` and ``tiny_check`` on 200
@@ -37,6 +37,7 @@ TOLERANCES = {
 SLIGHTLY = 1 + 2e-7
 WRONG = 1.5
 BUDGET = 2 << 30
+WARM = 600 << 20
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,13 @@ class Way:
     mode: Mode | None
     factor: float = 1.0
     memory: int = 0
+    warm: bool = True
 
 
 WAYS = {
     "plain": Way(None),
     "record": Way(Mode.RECORD),
+    "record_cold": Way(Mode.RECORD, warm=False),
     "check": Way(Mode.CHECK, SLIGHTLY),
     "check_equal": Way(Mode.CHECK),
     "check_all_fail": Way(Mode.CHECK, WRONG),
@@ -67,9 +70,20 @@ class Taken:
     result: Comparison | Recorded | None = None
 
 
+def warm() -> None:
+    """Touch and free as much memory as a golden takes.
+
+    A virtual machine gives its free pages back to the host, and the first write to one that it has to ask for again is
+    ten times slower: that is the machine's cost and comes at random. Every way of running a step begins like this.
+    """
+    torch.empty(WARM, dtype=torch.uint8).fill_(1)
+
+
 def run(work: Workload, way: Way, root: Path, case: str) -> Taken:
     """The workload's steps, one way, from the start."""
     work.restart(way.factor)
+    if way.warm:
+        warm()
     if way.mode is None:
         begin = time.perf_counter()
         for batch in work.batches:
@@ -107,7 +121,7 @@ def confirm(name: str, taken: Taken) -> None:
     }
     reached = sum(counts.get(verdict, 0) for verdict in wanted[name])
     share = reached / max(1, floating)
-    if share < 0.98:
+    if share < 0.95:
         print(f"# {name}: only {reached} of {floating} sites are {wanted[name]}: {counts}", file=sys.stderr)
     if name != "check_all_fail" and not result.passed:
         first = result.failures[:3]

@@ -138,9 +138,6 @@ class GoldenWriter:
             raise GoldenError(f"step {step} is recorded already")
         assert self._staging is not None
         self._step = step
-        folder = self._staging.path / f"step_{step}"
-        if not folder.is_dir():
-            folder.mkdir()
 
     def _write_tensor(self, site: Site, name: str, order: int, value: torch.Tensor) -> None:
         value = _readable(value, site)
@@ -183,6 +180,7 @@ class GoldenWriter:
             number = self._shards[kind].number + 1
             self._close_shard(kind)
         name = file_name(self._step, kind, first=not self._steps, shard=number)
+        (self._staging.path / name).parent.mkdir(exist_ok=True)
         shard = self._shards[kind] = Shard(self._staging.path, name, self._step, number)
         if not shard.has_room(needed):
             raise GoldenError(f"a site's name of {needed} bytes does not fit into a file's header; shorten it")

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_parity.plugin.cases import matches
 from pytest_parity.plugin.results import CaseResult
-from pytest_parity.plugin.text import nearest, shortened
+from pytest_parity.plugin.text import nearest, quoted, shortened
 
 __all__ = ["covers_everything", "drift_lines", "stale_lines", "unmatched_lines"]
 
@@ -46,7 +46,7 @@ def unmatched_lines(globs: tuple[str, ...], cases: set[str]) -> list[str]:
 def drift_lines(results: Iterable[CaseResult]) -> list[str]:
     """A line for each case whose golden was recorded in another environment."""
     return [
-        f"environment drift: {result.case}: {shortened(_differences(result))}; record it again here, or check it there"
+        f"environment drift: {result.case}: {quoted(_differences(result))}; record it again here, or check it there"
         for result in results
         if result.comparison is not None and result.comparison.environment
     ]

@@ -104,6 +104,6 @@ def _line(result: CaseResult) -> str:
 
     if result.recorded is not None:
         return recorded_line(result.recorded)
-    if result.comparison is not None and (result.outcome == "passed" or not result.comparison.passed):
+    if result.comparison is not None and (result.outcome == "passed" or result.comparison.failures):
         return summary_line(result.comparison)
     return f"{result.case}: {result.message}"

@@ -174,6 +174,11 @@ def _check(options: Options, config: pytest.Config) -> None:
         raise UsageError(
             "--parity-record writes every golden, --parity-record-missing only those that do not exist; give one of them"
         )
+    if _holds(options.root, options.out) or _holds(options.out, options.root):
+        raise UsageError(
+            f"what a failing check leaves would go to {options.out}, and the goldens are in {options.root}: one inside the "
+            "other; give it a directory of its own, as in --parity-out .parity"
+        )
     if options.recording and getattr(config.option, "dist", "no") == "each":
         raise UsageError(
             "--dist each runs a test in every worker, and all would write one golden; record with --dist load"
@@ -183,3 +188,8 @@ def _check(options: Options, config: pytest.Config) -> None:
             f"--parity-ref {config.option.parity_ref}: there is no directory {options.root}; "
             f"record it with: pytest --parity-record --parity-ref {config.option.parity_ref}"
         )
+
+
+def _holds(outer: Path, inner: Path) -> bool:
+    """Whether ``inner`` is within ``outer``, or the same; no case is in a directory whose name begins with a dot."""
+    return inner.is_relative_to(outer) and not any(part.startswith(".") for part in inner.relative_to(outer).parts)

@@ -108,7 +108,7 @@ def _message_first(item: pytest.Item, excinfo: pytest.ExceptionInfo[BaseExceptio
     message = str(excinfo.value) or excinfo.typename
     path, line = _place(item, excinfo)
     shown.reprcrash.path, shown.reprcrash.lineno, shown.reprcrash.message = path, line, message
-    shown.reprtraceback.reprentries[0].lines[:] = [f"{message}\n\n{path}:{line}: {excinfo.typename}\n"]
+    shown.reprtraceback.reprentries[0].lines[:] = [*message.split("\n"), "", f"{path}:{line}: {excinfo.typename}"]
     return shown
 
 

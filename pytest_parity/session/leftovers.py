@@ -26,10 +26,9 @@ class Leftovers:
     def add(self, step: int, order: int, site: Site, value: torch.Tensor | None) -> None:
         """Keep a failing tensor as it is now."""
         if self._writer is None:
-            self._out.mkdir(parents=True, exist_ok=True)
-            ignore = self._out / ".gitignore"
-            if not ignore.exists():
-                ignore.write_text("*\n")
+            if not self._out.exists():  # one that is there already is not ours to hide from git
+                self._out.mkdir(parents=True, exist_ok=True)
+                (self._out / ".gitignore").write_text("*\n")
             self._writer = GoldenWriter(self._out, self._case)
         self._open = step
         self._writer.write(step, order, site, value)

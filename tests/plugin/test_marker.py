@@ -43,7 +43,7 @@ def test_it_is_said_once(run: Run, pytester: pytest.Pytester):
     result = run()
     assert result.ret != 0
     result.stdout.fnmatch_lines(["test_m.py::test_a, test_m.py::test_b: *rng='keyd'*"])
-    assert result.stdout.str().count("ERROR test_m.py - ") == 1
+    assert result.stdout.str().count("ERROR collecting test_m.py") == 1
 
 
 def test_each_keyword_comes_from_the_nearest_marker(pytester: pytest.Pytester):
