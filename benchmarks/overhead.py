@@ -70,20 +70,24 @@ class Taken:
     result: Comparison | Recorded | None = None
 
 
-def warm() -> None:
-    """Touch and free as much memory as a golden takes.
+def warm(root: Path) -> None:
+    """Write and remove a file as large as a golden.
 
-    A virtual machine gives its free pages back to the host, and the first write to one that it has to ask for again is
-    ten times slower: that is the machine's cost and comes at random. Every way of running a step begins like this.
+    A virtual machine gives pages that are free for two seconds back to its host, and writing to one that it must ask
+    for again is up to ten times slower. That is the machine's cost, at random; every way of running a step begins warm.
     """
-    torch.empty(WARM, dtype=torch.uint8).fill_(1)
+    block = bytes(4 << 20)
+    with (root / "warm").open("wb", buffering=0) as file:
+        for _ in range(WARM // len(block)):
+            file.write(block)
+    (root / "warm").unlink()
 
 
 def run(work: Workload, way: Way, root: Path, case: str) -> Taken:
     """The workload's steps, one way, from the start."""
     work.restart(way.factor)
     if way.warm:
-        warm()
+        warm(root)
     if way.mode is None:
         begin = time.perf_counter()
         for batch in work.batches:

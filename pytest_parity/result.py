@@ -229,3 +229,4 @@ class Recorded:
     sites: int
     size: int
     path: str
+    notes: tuple[str, ...] = ()

@@ -11,10 +11,17 @@ from collections.abc import Callable, Sequence
 import torch
 
 from pytest_parity.capture.modules import ModuleObserver, Observe, Replay
-from pytest_parity.capture.names import named_tensors
-from pytest_parity.capture.optimizers import OptimizerObserver, hyperparameters, isolated_step, state_leaves
+from pytest_parity.capture.names import TensorTable
+from pytest_parity.capture.optimizers import (
+    OptimizerObserver,
+    hyperparameters,
+    isolated_step,
+    needs_closure,
+    state_leaves,
+)
 from pytest_parity.capture.random import POLICIES, Streams, kept_generators
 from pytest_parity.capture.tree import Spec, leaves, pack, unpack
+from pytest_parity.golden.memory import tensor_digest
 from pytest_parity.names import BoundNames
 from pytest_parity.site import DEFAULT_KINDS, Kind, Site
 
@@ -25,11 +32,12 @@ __all__ = [
     "Replay",
     "Spec",
     "Streams",
+    "TensorTable",
     "hyperparameters",
     "isolated_step",
     "kept_generators",
     "leaves",
-    "named_tensors",
+    "needs_closure",
     "pack",
     "state_leaves",
     "unpack",
@@ -40,7 +48,8 @@ class Capture:
     """Everything of a model and its optimizers that is observed in a step.
 
     ``names`` gives the sites their names (the reference's), ``known`` the parameter names that the golden has.
-    ``stepped`` is called after each step of an optimizer with its place among ``optimizers``.
+    ``stepped`` is called after each step of an optimizer with its place among ``optimizers``, ``before_updates`` before
+    the updated weights are observed.
     """
 
     def __init__(
@@ -56,13 +65,18 @@ class Capture:
         replay: Sequence[str] = (),
         replayed: Replay | None = None,
         stepped: Callable[[int], None] | None = None,
+        before_updates: Callable[[], None] | None = None,
     ) -> None:
         self.model = model
         self.optimizers = tuple(optimizers)
-        self.tensors = named_tensors(model, names.path, known)
+        self._table = TensorTable(model, names.path, known)
+        self.tensors: dict[str, torch.Tensor] = {}
+        self._by_tensor: dict[int, str] = {}
+        self.refresh()
         self._observe = observe
         self._kinds = kinds
         self._stepped_callback = stepped
+        self._before_updates = before_updates
         self.modules = ModuleObserver(
             model, observe, streams=streams, names=names, kinds=kinds, replay=replay, replayed=replayed
         )
@@ -70,9 +84,9 @@ class Capture:
             OptimizerObserver(optimizer, self._before(place), self._after(place))
             for place, optimizer in enumerate(self.optimizers)
         ]
-        self._by_tensor = {id(tensor): name for name, tensor in self.tensors.items()}
         self._gradients_seen: set[str] = set()
         self._updates_seen = False
+        self._after_step: dict[str, str] = {}
         self.steps_taken = [0] * len(self.optimizers)
         streams.use(tensor.device for tensor in self.tensors.values())
 
@@ -88,13 +102,20 @@ class Capture:
         for observer in self._observers:
             observer.detach()
 
+    def refresh(self) -> None:
+        """Look the tensors up again: a module may have put another one in a buffer's place."""
+        self.tensors = self._table.now()
+        self._by_tensor = {id(tensor): name for name, tensor in self.tensors.items()}
+
     def name_of(self, parameter: torch.Tensor) -> str | None:
         """The site path of a parameter or buffer, or ``None`` if the model does not hold it."""
         return self._by_tensor.get(id(parameter))
 
     def begin_step(self, step: int) -> None:
         """Open a step: observe its start (weights, optimizer state), then the calls to come."""
+        self.refresh()
         self._gradients_seen.clear()
+        self._after_step.clear()
         self._updates_seen = False
         self.steps_taken = [0] * len(self.optimizers)
         self.modules.begin_step(step)
@@ -127,8 +148,16 @@ class Capture:
         """Observe the updated weights, if an optimizer has stepped in this step."""
         if Kind.UPDATED_WEIGHT in self._kinds and not self._updates_seen and any(self.steps_taken):
             self._updates_seen = True
+            self.refresh()
+            if self._before_updates is not None:
+                self._before_updates()
             for name, tensor in self.tensors.items():
                 self._observe(Site(Kind.UPDATED_WEIGHT, name), tensor)
+
+    def changed_after_step(self) -> list[str]:
+        """The parameters that the body has changed since their optimizer stepped (clipped, averaged, reset)."""
+        left = ((name, self.tensors.get(name), digest) for name, digest in self._after_step.items())
+        return [name for name, tensor, digest in left if tensor is None or tensor_digest(tensor.detach()) != digest]
 
     def _observe_state(self, place: int, optimizer: torch.optim.Optimizer) -> None:
         for parameter, state in optimizer.state.items():
@@ -163,7 +192,17 @@ class Capture:
         def stepped() -> None:
             if self.modules.step is not None:
                 self.steps_taken[place] += 1
+                self._remember(place)
                 if self._stepped_callback is not None:
                     self._stepped_callback(place)
 
         return stepped
+
+    def _remember(self, place: int) -> None:
+        """What an optimizer has made of its parameters, as digests."""
+        if Kind.UPDATED_WEIGHT in self._kinds:
+            for group in self.optimizers[place].param_groups:
+                for parameter in group["params"]:
+                    name = self.name_of(parameter)
+                    if name is not None:
+                        self._after_step[name] = tensor_digest(parameter.detach())

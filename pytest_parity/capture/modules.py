@@ -6,9 +6,10 @@ hooks are not used: they break on in-place operations and see nothing of modules
 
 from __future__ import annotations
 
+import copy
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, Protocol
 
@@ -18,7 +19,8 @@ from torch.utils.hooks import RemovableHandle
 from pytest_parity.capture.calls import Call, CallStack
 from pytest_parity.capture.names import module_aliases
 from pytest_parity.capture.random import Streams
-from pytest_parity.capture.tree import leaves
+from pytest_parity.capture.tree import children, leaves
+from pytest_parity.errors import UsageError
 from pytest_parity.names import BoundNames
 from pytest_parity.site import Kind, Site
 
@@ -64,12 +66,19 @@ class ModuleObserver:
         self._stack = CallStack(self.aliases)
         self.functional_draws: dict[str, None] = {}
         """Modules whose own code draws, between the calls of their children."""
+        self.opaque: dict[str, None] = {}
+        """Modules that returned nothing in which a tensor can be seen, by the names of sites."""
         self.step: int | None = None
         self.on_first_call: Callable[[], None] | None = None
         """Called when a module is called while no step is open (a test of one step, without a loop)."""
 
     def attach(self) -> None:
         """Register the hooks. A model that was compiled already is reset, or its hooks would never fire."""
+        for pattern in self._replay:
+            if not any(
+                fnmatchcase(self._names.path(path), pattern) for paths in self.aliases.values() for path in paths
+            ):
+                raise UsageError(f"replay={pattern!r} matches no module; modules are named as the reference's are")
         if self.compiled:
             torch._dynamo.reset()  # noqa: SLF001  its documented name
         for module in self.aliases:
@@ -161,7 +170,10 @@ class ModuleObserver:
         if isinstance(output, torch.Tensor):
             self._observe(Site(Kind.ACTIVATION, path, index), output)
             return
-        for leaf, tensor in leaves(output, "out"):
+        found = list(leaves(output, "out"))
+        if not found:
+            self.opaque.setdefault(path)
+        for leaf, tensor in found:
             self._observe(Site(Kind.ACTIVATION, path, index, "" if output is None else leaf), tensor)
 
     def _see_gradients(self, call: Call, path: str, index: int, output: Any) -> None:
@@ -192,14 +204,23 @@ class ModuleObserver:
 
 
 def _rebuild(value: Any, recorded: dict[str, torch.Tensor | None], prefix: str) -> Any:
+    """The same tree, with the recorded tensors where there are any."""
     if isinstance(value, torch.Tensor):
         return _carry(value, recorded.get(prefix))
-    if isinstance(value, dict):
-        return type(value)((key, _rebuild(item, recorded, f"{prefix}.{key}")) for key, item in value.items())
-    if isinstance(value, (list, tuple)):
-        items = [_rebuild(item, recorded, f"{prefix}.{place}") for place, item in enumerate(value)]
+    parts = children(value)
+    if parts is None:
+        return value
+    rebuilt = [(key, _rebuild(part, recorded, f"{prefix}.{key}")) for key, part in parts]
+    if isinstance(value, tuple):
+        items = [part for _, part in rebuilt]
         return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
-    return value
+    twin = copy.copy(value)
+    for key, part in rebuilt:
+        if isinstance(value, (Mapping, list)):
+            twin[key] = part
+        else:
+            object.__setattr__(twin, key, part)
+    return twin
 
 
 def _carry(own: torch.Tensor, recorded: torch.Tensor | None) -> torch.Tensor:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 
 from pytest_parity.contract.wrappers import strip_wrappers, wrapped_child
 from pytest_parity.site import ROOT
 
-__all__ = ["Aliases", "module_aliases", "named_tensors"]
+__all__ = ["Aliases", "TensorTable", "module_aliases"]
 
 Aliases = dict[torch.nn.Module, list[str]]
 
@@ -49,29 +50,49 @@ def _is_closed(module: torch.nn.Module) -> bool:
     return isinstance(module, torch.jit.ScriptModule) or module._compiled_call_impl is not None  # noqa: SLF001
 
 
-def named_tensors(
-    model: torch.nn.Module, name: Callable[[str], str] = str, known: frozenset[str] | None = None
-) -> dict[str, torch.Tensor]:
-    """Parameters, then persistent buffers, by ``name`` of their path; a tied tensor once.
+class TensorTable:
+    """A model's parameters, then its persistent buffers, by ``name`` of their path; a tied tensor once.
 
-    Of a tied tensor's names the first that is in ``known`` is taken (the golden's), else the first.
+    Of a tied tensor's names the first that is in ``known`` is taken (the golden's), else the first. The table keeps
+    where each tensor hangs, not the tensor: a buffer that a forward replaces is followed.
     """
-    names: dict[int, list[str]] = {}
-    tensors: dict[int, torch.Tensor] = {}
-    for path, tensor in _all_tensors(model):
-        tensors[id(tensor)] = tensor
-        names.setdefault(id(tensor), []).append(name(path))
-    return {
-        next((one for one in names[key] if known is not None and one in known), names[key][0]): tensor
-        for key, tensor in tensors.items()
-    }
+
+    def __init__(
+        self, model: torch.nn.Module, name: Callable[[str], str] = str, known: frozenset[str] | None = None
+    ) -> None:
+        names: dict[int, list[str]] = {}
+        places: dict[int, _Place] = {}
+        for path, place in _places(model):
+            key = id(place[0][place[1]])
+            places.setdefault(key, place)
+            names.setdefault(key, []).append(name(path))
+        self._places = {
+            next((one for one in names[key] if known is not None and one in known), names[key][0]): place
+            for key, place in places.items()
+        }
+
+    def now(self) -> dict[str, torch.Tensor]:
+        """The tensors as they hang in the model at this moment."""
+        held = [(name, holder, key) for name, (holder, key) in self._places.items() if key in holder]
+        current = [(name, holder[key]) for name, holder, key in held]
+        return {name: tensor for name, tensor in current if tensor is not None}
 
 
-def _all_tensors(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    for raw, parameter in model.named_parameters(remove_duplicate=False):
-        yield strip_wrappers(raw, model), parameter
-    for raw, module in model.named_modules(remove_duplicate=False):
-        prefix = f"{raw}." if raw else ""
-        for key, buffer in module._buffers.items():  # noqa: SLF001  the only place that tells which persist
+_Place = tuple[dict[str, "torch.Tensor | None"], str]
+
+
+def _places(model: torch.nn.Module) -> Iterator[tuple[str, _Place]]:
+    modules = list(model.named_modules(remove_duplicate=False))
+    for raw, module in modules:
+        for key, parameter in module._parameters.items():  # noqa: SLF001  the dict itself is what is followed
+            if parameter is not None:
+                holder: Any = module._parameters  # noqa: SLF001
+                yield _path(model, raw, key), (holder, key)
+    for raw, module in modules:
+        for key, buffer in module._buffers.items():  # noqa: SLF001
             if buffer is not None and key not in module._non_persistent_buffers_set:  # noqa: SLF001
-                yield strip_wrappers(prefix + key, model), buffer
+                yield _path(model, raw, key), (module._buffers, key)  # noqa: SLF001
+
+
+def _path(model: torch.nn.Module, raw: str, key: str) -> str:
+    return strip_wrappers(f"{raw}.{key}" if raw else key, model)

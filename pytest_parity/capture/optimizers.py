@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -11,7 +13,9 @@ from torch.utils.hooks import RemovableHandle
 
 from pytest_parity.capture.tree import leaves
 
-__all__ = ["OptimizerObserver", "hyperparameters", "isolated_step", "state_leaves"]
+__all__ = ["OptimizerObserver", "hyperparameters", "isolated_step", "needs_closure", "state_leaves"]
+
+_HOOKS = ("step_pre", "step_post", "state_dict_pre", "state_dict_post", "load_state_dict_pre", "load_state_dict_post")
 
 _PER_PARAMETER_LIMIT = 32 << 20
 """Bytes of parameters that an isolated step handles at a time, where the optimizer treats each on its own."""
@@ -96,6 +100,12 @@ def _numbers(state: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield from ((path, tensor) for path, tensor in leaves(value, str(name)) if tensor is not None)
 
 
+def needs_closure(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether ``step`` cannot be called without a closure (LBFGS, and methods that evaluate the loss twice)."""
+    closure = inspect.signature(type(optimizer).step).parameters.get("closure")
+    return closure is not None and closure.default is inspect.Parameter.empty
+
+
 Start = tuple[torch.Tensor, "torch.Tensor | None", dict[str, torch.Tensor]]
 """A parameter's weight, gradient and optimizer state, as the reference had them before its step."""
 
@@ -117,15 +127,15 @@ def isolated_step(
             begin = start(parameter)
             if begin is None:
                 continue
-            copy = torch.nn.Parameter(begin[0].to(parameter.device), requires_grad=parameter.requires_grad)
-            copy.grad = None if begin[1] is None else begin[1].to(parameter.device)
+            twin = torch.nn.Parameter(begin[0].to(parameter.device), requires_grad=parameter.requires_grad)
+            twin.grad = None if begin[1] is None else begin[1].to(parameter.device)
             own = optimizer.state.get(parameter, {})
             if begin[2]:
-                state[copy] = {name: _like(value, own.get(name), copy) for name, value in begin[2].items()}
-            copies[parameter] = copy
+                state[twin] = {name: _like(value, own.get(name), twin) for name, value in begin[2].items()}
+            copies[parameter] = twin
         if copies:
             _step_copy(optimizer, copies, state)
-            yield from ((parameter, copy.detach()) for parameter, copy in copies.items())
+            yield from ((parameter, twin.detach()) for parameter, twin in copies.items())
 
 
 def _batches(parameters: Iterable[torch.nn.Parameter]) -> Iterator[list[torch.nn.Parameter]]:
@@ -141,13 +151,26 @@ def _batches(parameters: Iterable[torch.nn.Parameter]) -> Iterator[list[torch.nn
         yield batch
 
 
-def _like(value: torch.Tensor, own: Any, copy: torch.nn.Parameter) -> Any:
+def _like(value: torch.Tensor, own: Any, twin: torch.nn.Parameter) -> Any:
     """Give a recorded state value the type and the device that the candidate's own state has."""
     if isinstance(own, torch.Tensor):
         return value.to(own.device)
     if isinstance(own, (bool, int, float)):
         return type(own)(value.item())
-    return value if value.dim() == 0 else value.to(copy.device)
+    return value if value.dim() == 0 else value.to(twin.device)
+
+
+_NOT_COPIED = frozenset(
+    {
+        "step",
+        "param_groups",
+        "state",
+        "defaults",
+        *(f"_optimizer_{hook}_hooks" for hook in _HOOKS),
+        "_zero_grad_profile_name",
+    }
+)
+"""Attributes of an optimizer that its stand-in gets otherwise, or does without."""
 
 
 def _step_copy(
@@ -159,12 +182,15 @@ def _step_copy(
     functions that reach back to the original optimizer.
     """
     stand_in = object.__new__(type(optimizer))
-    stand_in.__dict__.update({name: value for name, value in vars(optimizer).items() if name != "step"})
+    memo: dict[int, Any] = {id(optimizer): stand_in, **{id(parameter): twin for parameter, twin in copies.items()}}
+    own = {name: value for name, value in vars(optimizer).items() if name not in _NOT_COPIED}
+    stand_in.__dict__.update(copy.deepcopy(own, memo))  # what an optimizer of one's own counts or caches is its own
     stand_in.param_groups = [
         {**group, "params": [copies[parameter] for parameter in group["params"] if parameter in copies]}
         for group in optimizer.param_groups
     ]
     stand_in.state = defaultdict(dict, state)
-    stand_in._optimizer_step_pre_hooks = OrderedDict()
-    stand_in._optimizer_step_post_hooks = OrderedDict()
+    stand_in.defaults = dict(optimizer.defaults)
+    for hook in _HOOKS:  # the copy has no observers
+        setattr(stand_in, f"_optimizer_{hook}_hooks", OrderedDict())
     type(optimizer).step(stand_in)

@@ -45,7 +45,8 @@ class Streams:
     def seed_test(self) -> None:
         """Seed every generator of every device, so that what a test builds before it watches is the same each time."""
         self.seed_all("test")
-        torch.manual_seed(self._key("test"))
+        if torch.cuda.is_available():
+            torch.cuda.manual_seed_all(self._key("test"))
 
     def seed_all(self, name: str) -> None:
         """Seed every generator by a name, whatever the policy."""

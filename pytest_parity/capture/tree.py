@@ -13,7 +13,7 @@ import torch
 
 from pytest_parity.errors import CaptureError
 
-__all__ = ["Spec", "leaves", "pack", "unpack"]
+__all__ = ["Spec", "children", "leaves", "pack", "unpack"]
 
 Spec = dict[str, Any]
 """A batch's tree without its tensors, as JSON can hold it."""
@@ -30,13 +30,14 @@ def leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, torch.Tensor | N
     if isinstance(value, torch.Tensor) or value is None:
         yield prefix, value
         return
-    children = _children(value)
-    if children is not None:
-        for name, child in children:
+    parts = children(value)
+    if parts is not None:
+        for name, child in parts:
             yield from leaves(child, f"{prefix}.{name}" if prefix else str(name))
 
 
-def _children(value: Any) -> list[tuple[Any, Any]] | None:
+def children(value: Any) -> list[tuple[Any, Any]] | None:
+    """What a tree's node holds, by key, index or field; ``None`` for what is no node."""
     if isinstance(value, Mapping):
         return list(value.items())
     if isinstance(value, (list, tuple)):
@@ -55,7 +56,12 @@ def pack(value: Any, name: str) -> tuple[Spec, list[tuple[str, torch.Tensor]]]:
     (``None``, bool, int, float, str). Anything else raises ``CaptureError`` with its place; nothing is pickled.
     """
     tensors: list[tuple[str, torch.Tensor]] = []
-    return _pack(value, "", name, tensors), tensors
+    spec = _pack(value, "", name, tensors)
+    paths = [path for path, _ in tensors]
+    if len(set(paths)) < len(paths):
+        twice = next(path for place, path in enumerate(paths) if path in paths[:place])
+        raise CaptureError(f"{name} has two tensors at {twice!r}; rename a key, so that each has a path of its own")
+    return spec, tensors
 
 
 def _pack(value: Any, path: str, name: str, tensors: list[tuple[str, torch.Tensor]]) -> Spec:
@@ -67,18 +73,18 @@ def _pack(value: Any, path: str, name: str, tensors: list[tuple[str, torch.Tenso
         return {"array": path}
     if value is None or isinstance(value, _PLAIN):
         return {"plain": value}
-    children = _children(value)
-    if children is None:
+    parts = children(value)
+    if parts is None:
         raise CaptureError(
             f"{name} holds a {type(value).__name__} at {path or 'its root'}, and a golden keeps tensors, numpy arrays, "
             "None, bool, int, float and str in dicts, lists, tuples, dataclasses and namespaces. "
             "Convert it in the loader's collate_fn, or leave it out of the batch."
         )
     if hasattr(value, "_fields"):
-        children = list(zip(value._fields, value, strict=True))
+        parts = list(zip(value._fields, value, strict=True))
     specs = [
         [_key(key, path, name), _pack(child, f"{path}.{key}" if path else str(key), name, tensors)]
-        for key, child in children
+        for key, child in parts
     ]
     return {_container(value): specs}
 

@@ -129,23 +129,24 @@ class Comparator:
         if outcome.verdict.fails and self._leave is not None:
             self._leave(self.step, entry.order, site, value)
 
-    def see_update(self, site: Site, new: torch.Tensor, *, isolated: bool, call: Tolerance | None = None) -> None:
+    def see_update(self, site: Site, new: torch.Tensor, *, isolated: bool, again: bool = False) -> None:
         """Compare an updated weight: on the update, new minus start.
 
         ``isolated``: stepped from the reference's own start, which is then its start too; else the candidate's own.
+        ``again`` has this one decide where an isolated step was judged before.
         """
         entry = self._expected.get(site)
         start = self.golden.entry(self.step, Site(Kind.WEIGHT, site.path))
         if entry is None or start is None or entry.dtype == NONE:
-            self.see(site, new, call)
+            self.see(site, new)
             return
         own = None if isolated else self._spool.get(Site(Kind.WEIGHT, site.path))
-        outcome = self._update(entry, start, new, own, self._tolerance(entry, new, call))
-        if site in self._found:  # judged in isolation; what its own gradients led to stands beside
+        outcome = self._update(entry, start, new, own, self._tolerance(entry, new, None))
+        if site in self._found and not again:  # judged in isolation; what its own gradients led to stands beside
             if outcome.verdict.fails:
                 self.own_updates.setdefault(f"{self._own(site) or site} in step {self.step}")
             return
-        self._settle(entry, outcome)
+        self._settle(entry, outcome, isolated=isolated)
         if outcome.verdict is not Verdict.EQUAL:
             if self.keeps:
                 self._spool.put(site, new)
@@ -170,14 +171,15 @@ class Comparator:
                 continue
             start = self.golden.entry(self.step, Site(Kind.WEIGHT, site.path))
             if site.kind is Kind.UPDATED_WEIGHT and start is not None:
-                own = self._spool.get(Site(Kind.WEIGHT, site.path))
-                self._settle(entry, self._update(entry, start, kept, own, call))
+                isolated = isinstance(delta, Found) and delta.isolated
+                own = None if isolated else self._spool.get(Site(Kind.WEIGHT, site.path))
+                self._settle(entry, self._update(entry, start, kept, own, call), isolated=isolated)
             else:
                 self._settle(entry, self._compare(entry, kept, call))
 
-    def seen(self, site: Site) -> bool:
-        """Whether the step has an observation at this site."""
-        return site in self._found
+    def has(self, kinds: frozenset[Kind]) -> bool:
+        """Whether the golden or the candidate has a site of ``kinds`` in this step."""
+        return any(site.kind in kinds for sites in (self._expected, self._found) for site in sites)
 
     def fill(self, kinds: Iterable[Kind]) -> None:
         """Settle what the golden has of ``kinds`` in this step and the candidate has not: missing, or unobservable."""
@@ -266,12 +268,12 @@ class Comparator:
         dtype = entry.dtype if value is None else str(value.dtype).removeprefix("torch.")
         return self.tolerances.of(entry.site, dtype, entry.dtype, call)
 
-    def _settle(self, entry: Entry, outcome: Outcome) -> None:
+    def _settle(self, entry: Entry, outcome: Outcome, *, isolated: bool = False) -> None:
         site = entry.site
         replayed = bool(self.replay) and site.kind is Kind.ACTIVATION and self._is_replayed(site.path)
-        if replayed and outcome.verdict.fails:
+        if Found(entry, outcome, replayed).forgiven:
             self.replayed[f"{site} in step {self.step}"] = outcome.verdict.value
-        self._found[site] = Found(entry, outcome, replayed)
+        self._found[site] = Found(entry, outcome, replayed, isolated)
 
     def _is_replayed(self, path: str) -> bool:
         return any(fnmatchcase(path, pattern) for pattern in self.replay)

@@ -44,7 +44,7 @@ class Spool:
             return
         flat = tensor.detach().cpu().contiguous().view(-1)
         if self._file is None:
-            self._file = tempfile.TemporaryFile()
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115  it lives as long as the step
         self._file.seek(self._end)
         if size:
             self._file.write(flat.view(torch.uint8).numpy().data)

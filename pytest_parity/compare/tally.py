@@ -21,11 +21,18 @@ class Found:
     entry: Entry
     outcome: Outcome
     replayed: bool = False
+    isolated: bool = False
+    """An update that was stepped from the reference's own start."""
 
     @property
     def verdict(self) -> Verdict:
-        """The verdict; a replayed module's own output fails nothing."""
-        return Verdict.CLOSE if self.replayed and self.outcome.verdict.fails else self.outcome.verdict
+        """The verdict; another value of a replayed module's own output fails nothing."""
+        return Verdict.CLOSE if self.forgiven else self.outcome.verdict
+
+    @property
+    def forgiven(self) -> bool:
+        """Whether a recorded output took the place of another value; another shape or dtype is not replayed."""
+        return self.replayed and self.outcome.verdict in {Verdict.DIFFERS, Verdict.NONFINITE}
 
     def delta(self, own: Callable[[Site], str]) -> Delta:
         """As a delta; ``own`` gives the candidate's own name of a site, where it is another."""
@@ -57,7 +64,7 @@ class Tally:
         total = Tally(self.counts.copy(), self.kinds.copy(), self.elements, list(self.deltas), self.first)
         for site, one in found.items():
             verdict = one.verdict
-            total.counts[verdict.value] += 1
+            total.counts["replayed" if isinstance(one, Found) and one.forgiven else verdict.value] += 1
             if verdict.compared:
                 total.kinds[site.kind.value] += 1
                 total.elements += one.outcome.elements if isinstance(one, Found) else one.elements

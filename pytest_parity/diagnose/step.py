@@ -123,7 +123,9 @@ class Step:
 
     def last_agreeing(self, seen: Sequence[Seen], before: float = inf) -> str:
         """The last of these sites that agrees, before a point in execution order, as the candidate names it."""
-        return next((s.delta.candidate or s.delta.site for s in reversed(seen) if s.agrees and 0 <= s.order < before), "")
+        return next(
+            (s.delta.candidate or s.delta.site for s in reversed(seen) if s.agrees and 0 <= s.order < before), ""
+        )
 
 
 def above(path: str) -> str:

@@ -6,7 +6,9 @@ import ctypes
 
 import torch
 
-__all__ = ["SMALL", "buffer_of", "dense", "is_plain"]
+from pytest_parity.golden.digest import digest
+
+__all__ = ["SMALL", "buffer_of", "dense", "is_plain", "tensor_digest"]
 
 SMALL = 256 << 10
 """Tensors up to this many bytes are copied into a staging area; larger ones are written from where they lie."""
@@ -46,3 +48,9 @@ def buffer_of(value: torch.Tensor) -> bytes | memoryview:
     if size <= SMALL:
         return ctypes.string_at(value.data_ptr(), size) if size else b""
     return memoryview((ctypes.c_ubyte * size).from_address(value.data_ptr())).cast("B")
+
+
+def tensor_digest(value: torch.Tensor) -> str:
+    """The digest of a tensor's bytes; one on another device is copied to the CPU for it."""
+    value = value if is_plain(value) else dense(value)
+    return digest(buffer_of(value))

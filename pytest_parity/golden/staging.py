@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import shutil
 from pathlib import Path
 
+from pytest_parity.golden.cases import MANIFEST
 from pytest_parity.golden.exchange import exchange, find_hidden, hidden, recover, sync
 
 try:
@@ -19,6 +21,9 @@ except ImportError:  # a system without locks: what a killed recording left stay
     fcntl = None  # type: ignore[assignment]
 
 __all__ = ["Staging"]
+
+_OWN = re.compile(rf"{re.escape(MANIFEST)}|step_\d+|.*\.safetensors")
+"""What a golden's directory has of its own; the rest was put there by someone else."""
 
 
 class Staging:
@@ -33,10 +38,12 @@ class Staging:
         self.path = hidden(target, "recording", self._token)
 
     def commit(self) -> None:
-        """Put everything on disk, and in ``target``'s place; removes what was there before."""
+        """Put everything on disk, and in ``target``'s place; of what was there before only the golden is removed."""
+        _carry_over(self.target, self.path)
         for folder, _, names in os.walk(self.path):
             for name in names:
-                sync(Path(folder, name))
+                if not Path(folder, name).is_symlink():
+                    sync(Path(folder, name))
             sync(Path(folder))
         old = exchange(self.target, self._token)
         for parent in (self.target.parent, *(path.parent for path in self._created)):
@@ -95,6 +102,17 @@ def _locked(path: Path) -> int | None:
         pass
     os.close(handle)
     return None
+
+
+def _carry_over(old: Path, new: Path) -> None:
+    """Copy what someone put beside a golden's own files: a README, what version control is to know of them."""
+    for path in old.iterdir() if old.is_dir() else ():
+        if _OWN.fullmatch(path.name):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.copytree(path, new / path.name, symlinks=True)
+        else:
+            shutil.copy2(path, new / path.name, follow_symlinks=False)
 
 
 def _clean(target: Path) -> None:

@@ -85,7 +85,8 @@ class Controller:
             terminalreporter.write_line(complaint, red=True)
 
     def _lines(self, *, quiet: bool) -> list[str]:
-        lines = [_line(result) for result in self._results if result.outcome == "failed" or not quiet]
+        shown = [result for result in self._results if result.outcome == "failed" or not quiet]
+        lines = [line for result in shown for line in _case_lines(result)]
         return lines if quiet else lines + self._project_lines()
 
     def _project_lines(self) -> list[str]:
@@ -99,11 +100,13 @@ def _as_lines(answer: str | Sequence[str]) -> Iterable[str]:
     return [answer] if isinstance(answer, str) else answer
 
 
-def _line(result: CaseResult) -> str:
-    from pytest_parity.report import recorded_line, summary_line  # noqa: PLC0415
+def _case_lines(result: CaseResult) -> list[str]:
+    from pytest_parity.report import note_lines, recorded_line, summary_line  # noqa: PLC0415
 
     if result.recorded is not None:
-        return recorded_line(result.recorded)
-    if result.comparison is not None and (result.outcome == "passed" or result.comparison.failures):
-        return summary_line(result.comparison)
-    return f"{result.case}: {result.message}"
+        return [recorded_line(result.recorded), *note_lines(result.recorded)]
+    comparison = result.comparison
+    if comparison is None:
+        return [f"{result.case}: {result.message}"]
+    shown = result.outcome == "passed" or comparison.failures
+    return [summary_line(comparison) if shown else f"{result.case}: {result.message}", *note_lines(comparison)]

@@ -192,4 +192,5 @@ def _check(options: Options, config: pytest.Config) -> None:
 
 def _holds(outer: Path, inner: Path) -> bool:
     """Whether ``inner`` is within ``outer``, or the same; no case is in a directory whose name begins with a dot."""
+    inner, outer = Path(os.path.realpath(inner)), Path(os.path.realpath(outer))
     return inner.is_relative_to(outer) and not any(part.startswith(".") for part in inner.relative_to(outer).parts)

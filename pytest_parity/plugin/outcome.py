@@ -31,7 +31,7 @@ def holding(item: pytest.Item, parity: Parity) -> Iterator[None]:
         yield
     finally:
         # Where another fixture failed after this one there was no call to conclude it in.
-        parity.abandon()
+        _abandon(item, parity, "teardown")
         del item.stash[_PARITY]
         if _CONCLUSION in item.stash:
             del item.stash[_CONCLUSION]
@@ -65,10 +65,31 @@ def _give_up(item: pytest.Item, error: BaseException | None) -> None:
     if parity is None or _CONCLUSION in item.stash:
         return
     failure = error if isinstance(error, ParityFailure) else None
-    item.stash[_CONCLUSION] = known = (failure and failure.comparison) or parity.comparison()
-    parity.abandon()
+    item.stash[_CONCLUSION] = known = (failure and failure.comparison) or _known(item, parity)
+    _abandon(item, parity, "call")
     if failure:
         _announce(item, known)
+
+
+def _known(item: pytest.Item, parity: Parity) -> Comparison | None:
+    try:
+        return parity.comparison()
+    except Exception as error:  # noqa: BLE001 - the test has failed already, and that is what is to be seen
+        _mention(item, "call", "what was compared before the test failed cannot be told", error)
+        return None
+
+
+def _abandon(item: pytest.Item, parity: Parity, when: str) -> None:
+    try:
+        parity.abandon()
+    except Exception as error:  # noqa: BLE001 - likewise
+        _mention(item, when, "what the test held could not be put away", error)
+    finally:
+        parity.close()
+
+
+def _mention(item: pytest.Item, when: str, what: str, error: Exception) -> None:
+    item.add_report_section(when, "parity", f"{what}: {type(error).__name__}: {error}")
 
 
 def _announce(item: pytest.Item, concluded: Comparison | Recorded | None) -> None:
@@ -121,6 +142,6 @@ def _place(item: pytest.Item, excinfo: pytest.ExceptionInfo[BaseException]) -> t
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
     """A recording is an outcome of its own: not passed, for nothing was compared."""
     plain = report.__dict__.get("parity")
-    if report.when == "call" and plain is not None and plain["outcome"] == "recorded":
+    if report.when == "call" and report.passed and plain is not None and plain["outcome"] == "recorded":
         return "recorded", "r", ("RECORDED", {"yellow": True})
     return None

@@ -49,7 +49,8 @@ class CaseResult:
             **{
                 **plain,
                 "comparison": comparison and Comparison.from_plain(comparison),
-                "recorded": recorded and Recorded(**{**recorded, "steps": tuple(recorded["steps"])}),
+                "recorded": recorded
+                and Recorded(**{**recorded, "steps": tuple(recorded["steps"]), "notes": tuple(recorded["notes"])}),
             }
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_parity.report.lines import recorded_line, summary_line
+from pytest_parity.report.lines import note_lines, recorded_line, summary_line
 from pytest_parity.report.text import failure_text
 
-__all__ = ["failure_text", "recorded_line", "summary_line"]
+__all__ = ["failure_text", "note_lines", "recorded_line", "summary_line"]

@@ -6,7 +6,7 @@ from pytest_parity.report.sentence import verdict_sentence
 from pytest_parity.report.words import amount, counted, size, steps_words
 from pytest_parity.result import Comparison, Recorded
 
-__all__ = ["compared_of", "recorded_line", "summary_line"]
+__all__ = ["compared_of", "note_lines", "recorded_line", "summary_line"]
 
 
 def summary_line(comparison: Comparison) -> str:
@@ -16,6 +16,11 @@ def summary_line(comparison: Comparison) -> str:
         return f"{comparison.case}: {line}"
     failed = f"{comparison.case}: FAILED: {line}"
     return failed if comparison.diagnosis is None else f"{failed}; first: {verdict_sentence(comparison)}"
+
+
+def note_lines(result: Comparison | Recorded) -> list[str]:
+    """What there is to know besides, to stand below the case's line."""
+    return [f"  {note}" for note in result.notes]
 
 
 def compared_of(comparison: Comparison) -> str:

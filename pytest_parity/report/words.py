@@ -68,8 +68,9 @@ def verdict_word(verdict: Verdict | str) -> str:
 
 
 def counted(counts: Mapping[str, int]) -> str:
-    """``1200 equal, 36 close``, in the order in which the verdicts are defined."""
-    return ", ".join(f"{counts[key]:,} {verdict_word(key)}" for key in map(str, Verdict) if counts.get(key))
+    """``1200 equal, 36 close``, in the order in which the verdicts are defined; what is no verdict comes after."""
+    order = dict.fromkeys([*map(str, Verdict), *counts])
+    return ", ".join(f"{counts[key]:,} {verdict_word(key)}" for key in order if counts.get(key))
 
 
 def steps_words(steps: Sequence[int]) -> str:

@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 
-from pytest_parity.capture import Capture, Streams, hyperparameters, named_tensors, unpack
+from pytest_parity.capture import Capture, Streams, TensorTable, hyperparameters, unpack
 from pytest_parity.compare.comparator import Comparator
 from pytest_parity.compare.region import Region, resolve
 from pytest_parity.compare.tolerance import Table, Tolerances
 from pytest_parity.contract.environment import differences, environment
 from pytest_parity.contract.structure import compare_structures, count_difference, describe
 from pytest_parity.diagnose import first_divergence
-from pytest_parity.errors import GoldenError, ParityFailure, UsageError
+from pytest_parity.errors import GoldenError, ParityError, ParityFailure, UsageError
 from pytest_parity.golden.reader import Golden
 from pytest_parity.names import BoundNames, NameMap
 from pytest_parity.report import failure_text
@@ -49,11 +49,17 @@ class Checking(Run):
         )
         self._structure_deltas: list[Delta] = []
         self._structure_sites = 0
-        self._structure_done = False
+        self._structure_alone = False
+        """Whether the test asserts a structure, which then counts among what is compared."""
         self._loaded = False
         self._device = torch.get_default_device()
         self._notes: list[str] = []
-        self._hyperparameters: dict[int, list[tuple[str, str, str]]] = {}
+        self._hyperparameters: dict[tuple[int, int], list[tuple[str, str, str]]] = {}
+        """What optimizers are set to differently, by step and place."""
+        self._own_updates: set[str] = set()
+        """Parameters whose update in this step is judged by what the candidate's own gradients led to."""
+        self._never: set[str] | None = None
+        """Modules that no step has called."""
         self._obstacles: dict[str, None] = {}
         """Why updates were judged by what the candidate's own gradients led to."""
 
@@ -76,6 +82,7 @@ class Checking(Run):
             replay=watching.replay,
             replayed=self._recorded_output,
             stepped=self._stepped,
+            before_updates=self.before_updates,
         )
         compiled = frozenset(self.names.path(path) for path in self.capture.modules.compiled)
         self.comparator.configure(
@@ -113,7 +120,6 @@ class Checking(Run):
         )
 
     def _compare_structure(self, model: torch.nn.Module) -> None:
-        self._structure_done = True
         reference = self.reference.structure
         deltas = compare_structures(reference, describe(model), self.names)
         self._structure_sites = len(reference.parameters) + len(reference.buffers)
@@ -125,7 +131,7 @@ class Checking(Run):
     def load(self, model: torch.nn.Module, names: Any) -> None:
         """Copy the reference's initial weights in place; refused whole if anything does not fit."""
         self._bind(model, names)
-        tensors = named_tensors(model, self.names.path, self.reference.tensor_names)
+        tensors = TensorTable(model, self.names.path, self.reference.tensor_names).now()
         self.reference.load(tensors, self.names.back)
         self._device = next((tensor.device for tensor in tensors.values()), self._device)
         self._loaded = True
@@ -134,6 +140,7 @@ class Checking(Run):
         """Compare the structure, and count it."""
         self.begin(self.step or 0)
         self._bind(model, names)
+        self._structure_alone = True
         self._compare_structure(model)
         self._notes.append(f"structure: {describe(model).describe_counts()}")
 
@@ -142,15 +149,16 @@ class Checking(Run):
     def batches(self, loader: Iterable[Any], limit: int | None, keep: Keep) -> Iterator[tuple[int, Any, bool]]:  # noqa: ARG002
         """Give the golden's own batches, each step from the reference's start where the weights were loaded."""
         assert self.capture is not None
-        for step in self.golden.steps:
+        steps = [step for step in self.golden.steps if self.reference.info(step).get("batch") is not None]
+        if not steps:
+            raise UsageError(
+                f"{self.settings.case} was recorded without steps(); "
+                "record the case again with the test as it is now: pytest --parity-record"
+            )
+        for step in steps:
             if limit is not None and step >= limit:
                 break
-            spec = self.reference.info(step).get("batch")
-            if spec is None:
-                raise UsageError(
-                    f"step {step} of {self.settings.case} was recorded without steps(); "
-                    "record the case again with the test as it is now: pytest --parity-record"
-                )
+            spec = self.reference.info(step)["batch"]
             self.begin(step)
             self.streams.seed_step(step, "batch")
             batch = unpack(spec, lambda path: self._batch_tensor(LOADER, path))
@@ -165,6 +173,10 @@ class Checking(Run):
         assert self.capture is not None
         if step - 1 in self.golden.steps:  # else nothing of the candidate's led here
             self.capture.observe_states()
+            self.comparator.fill({Kind.OPTIMIZER})
+        elif step:
+            self.reference.set_rates(step, self.capture.optimizers)
+        self.capture.refresh()
         self.reference.restart(step, self.capture.tensors, self.capture.optimizers, self.capture.name_of)
 
     def _batch_tensor(self, name: str, path: str) -> torch.Tensor:
@@ -212,7 +224,7 @@ class Checking(Run):
     def observe(self, site: Site, value: torch.Tensor | None, call: Tolerance | None = None) -> None:
         """Compare one observation."""
         if site.kind is Kind.UPDATED_WEIGHT and value is not None:
-            self.comparator.see_update(site, value, isolated=False, call=call)
+            self.comparator.see_update(site, value, isolated=False, again=site.path in self._own_updates)
         else:
             self.comparator.see(site, value, call)
 
@@ -226,17 +238,42 @@ class Checking(Run):
         assert self.step is not None
         info = self.reference.info(self.step)
         optimizer = self.capture.optimizers[place]
-        self._hyperparameters[place] = changed_hyperparameters(
+        self._hyperparameters[self.step, place] = changed_hyperparameters(
             info.get("hyperparameters", {}).get(str(place), []), hyperparameters(optimizer)
         )
-        if Kind.UPDATED_WEIGHT not in self.comparator.kinds or self.capture.steps_taken[place] > 1:
+        if Kind.UPDATED_WEIGHT not in self.comparator.kinds:
             return
         obstacle = self.reference.obstacle(self.step, place, optimizer)
+        if self.capture.steps_taken[place] > 1:
+            obstacle = f"{type(optimizer).__name__} took {self.capture.steps_taken[place]} steps in step {self.step}"
+        if not obstacle:
+            obstacle = self._step_isolated(place, optimizer)
         if obstacle:
             self._obstacles.setdefault(obstacle)
-            return
-        for name, new in self.reference.isolated(self.step, place, optimizer, self.capture.name_of):
-            self.comparator.see_update(Site(Kind.UPDATED_WEIGHT, name), new, isolated=True)
+            held = [self.capture.name_of(p) for group in optimizer.param_groups for p in group["params"]]
+            self._own_updates.update(name for name in held if name is not None)
+
+    def _step_isolated(self, place: int, optimizer: torch.optim.Optimizer) -> str:
+        """Judge the updates of a stand-in; what an optimizer of one's own raises there is why it cannot be done."""
+        assert self.capture is not None
+        assert self.step is not None
+        try:
+            for name, new in self.reference.isolated(self.step, place, optimizer, self.capture.name_of):
+                self.comparator.see_update(Site(Kind.UPDATED_WEIGHT, name), new, isolated=True)
+        except ParityError:
+            raise
+        except Exception as error:  # noqa: BLE001  it is the user's code, run in a way that it was not made for
+            return f"{type(optimizer).__name__} cannot step on copies ({type(error).__name__}: {error})"
+        return ""
+
+    def before_updates(self) -> None:
+        """Where weights change after their optimizer's step, on either side, what they end as is judged."""
+        assert self.capture is not None
+        assert self.step is not None
+        changed = {*self.capture.changed_after_step(), *self.reference.info(self.step).get("changed_after_step", ())}
+        if changed:
+            self._obstacles.setdefault("weights change after the optimizer's step")
+            self._own_updates.update(changed)
 
     def end_value(self, site: Site) -> None:
         """Leaves that the golden has of a value and the candidate has not are missing; raise if anything differs."""
@@ -253,6 +290,11 @@ class Checking(Run):
         if call is not None:
             self.comparator.rejudge(kinds, call, where)
         self.comparator.fill(kinds)
+        if not self.comparator.has(kinds):
+            raise UsageError(
+                f"{where} compares nothing: step {self.step} of {self.settings.case} has no "
+                f"{' or '.join(sorted(kind.value for kind in kinds))} on either side. Was backward run before it?"
+            )
         self.raise_if_failing(kinds)
 
     def raise_if_failing(self, kinds: frozenset[Kind]) -> None:
@@ -271,11 +313,14 @@ class Checking(Run):
         counts = dict(found.counts)
         failing = [delta for delta in self._structure_deltas if delta.verdict.fails]
         compared, expected = found.compared, found.expected
-        if self._structure_done and expected == 0:
+        if failing or self._structure_alone:
             missing = sum(not delta.verdict.compared for delta in failing)
-            expected = self._structure_sites
-            compared = max(expected - missing, 0)
-            counts[Verdict.EQUAL.value] = counts.get(Verdict.EQUAL.value, 0) + expected - len(failing)
+            equal = max(self._structure_sites - len(failing), 0)
+            compared += self._structure_sites - missing
+            expected += self._structure_sites
+            counts[Verdict.EQUAL.value] = counts.get(Verdict.EQUAL.value, 0) + equal
+            for delta in failing:
+                counts[delta.verdict.value] = counts.get(delta.verdict.value, 0) + 1
         deltas = (*failing, *found.deltas)
         first = failing or self.comparator.first_failing_step
         diagnosis = self._diagnose(first) if first else None
@@ -291,25 +336,49 @@ class Checking(Run):
         )
 
     def _diagnose(self, first: list[Delta]) -> Diagnosis | None:
+        names = list(self.golden.manifest["settings"].get("optimizers", ()))
+        place = self._place_of(first)
         return first_divergence(
             first,
             names=self.names,
             structure=self.reference.structure if self.golden.manifest["structure"] else None,
-            optimizers=self.golden.manifest["settings"].get("optimizers", ()),
-            hyperparameters=tuple(change for changes in self._hyperparameters.values() for change in changes),
+            optimizers=[*names[place : place + 1], *names[1:]],  # updates do not say whose they are
+            hyperparameters=tuple(self._hyperparameters.get((first[0].step, place), ())),
         )
+
+    def _place_of(self, first: list[Delta]) -> int:
+        """Which optimizer holds the first parameter whose update or state differs."""
+        sites = [Site.parse(delta.site) for delta in first if delta.verdict.fails]
+        held = [site for site in sites if site.kind in {Kind.OPTIMIZER, Kind.UPDATED_WEIGHT}]
+        optimizers = self.capture.optimizers if self.capture is not None else ()
+        for place, optimizer in enumerate(optimizers):
+            for group in optimizer.param_groups:
+                if held and any(self.capture and self.capture.name_of(p) == held[0].path for p in group["params"]):
+                    return place
+        return 0
 
     def _environment(self) -> dict[str, tuple[str, str]]:
         return differences(self.golden.manifest["provenance"].get("environment", {}), environment())
 
     def _all_notes(self) -> Iterator[str]:
         yield from self._notes
+        if self._leftovers.note:
+            yield self._leftovers.note
         for obstacle in self._obstacles:
             yield f"updates are judged by what the candidate's own gradients led to: {obstacle}"
         yield from self.comparator.notes()
-        if self.capture is not None and self.capture.modules.functional_draws:
-            drawing = ", ".join(self.capture.modules.functional_draws)
-            yield f"random draws outside of any leaf module, where only the order of drawing decides: {drawing}"
+        if self.capture is None:
+            return
+        said = {
+            "random draws outside of any leaf module, where only the order of drawing decides": (
+                self.capture.modules.functional_draws
+            ),
+            "outputs in which no tensor can be seen": self.capture.modules.opaque,
+            "modules that were never called": sorted(self._never or ()),
+        }
+        for what, names in said.items():
+            if names:
+                yield f"{what}: {', '.join(names)}"
 
     def finish(self) -> Comparison | Recorded:
         """Close the last step and judge everything that no helper did."""
@@ -342,5 +411,9 @@ class Checking(Run):
         self.comparator.begin(step)
 
     def _close_step(self) -> None:
+        if self.capture is not None:
+            never = set(self.capture.modules.never_called)
+            self._never = never if self._never is None else self._never & never
+        self._own_updates.clear()
         self._leftovers.end_step()
         self.comparator.end()

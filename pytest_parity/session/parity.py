@@ -111,8 +111,10 @@ class Parity:
                 "and watch that, or give each a test of its own"
             )
         marker = self.settings.marker
-        if rng is not None and self.recording:
-            self._run.streams.policy = _policy(rng)
+        if rng is not None:
+            policy = _policy(rng)
+            if self.recording:
+                self._run.streams.policy = policy
         watching = Watching(
             model=model,
             optimizers=_optimizers(optimizer),
@@ -270,7 +272,7 @@ def _policy(rng: str) -> str:
 
 
 def _kinds(kinds: Iterable[str]) -> frozenset[Kind]:
-    known = [kind.value for kind in Kind]
+    kinds, known = tuple(kinds), [kind.value for kind in Kind]
     for kind in kinds:
         if kind not in known:
             raise UsageError(f"kinds={kind!r} is none of {', '.join(known)}")

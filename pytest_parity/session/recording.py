@@ -11,7 +11,7 @@ from pytest_parity.capture import Capture, Streams, hyperparameters
 from pytest_parity.compare.region import resolve
 from pytest_parity.contract.environment import environment
 from pytest_parity.contract.structure import describe
-from pytest_parity.errors import GoldenNotFound, UsageError
+from pytest_parity.errors import GoldenError, GoldenNotFound, UsageError
 from pytest_parity.golden.reader import Golden
 from pytest_parity.golden.writer import GoldenWriter
 from pytest_parity.names import BoundNames
@@ -37,6 +37,8 @@ class Recording(Run):
         """By kind: sites, and the bytes of their tensors."""
         self._steps: list[int] = []
         self._structure: dict[str, Any] = {}
+        self._structure_alone = False
+        self._notes: list[str] = []
 
     @property
     def writer(self) -> GoldenWriter:
@@ -74,6 +76,7 @@ class Recording(Run):
             names=BoundNames.identity(),
             kinds=watching.effective_kinds,
             stepped=self._stepped,
+            before_updates=self._before_updates,
         )
         return self.capture
 
@@ -134,12 +137,12 @@ class Recording(Run):
         """Keep the structure, without a tensor."""
         self.begin(self.step or 0)
         self._structure = describe(model).to_plain()
-        self._info["structure"] = True
+        self._structure_alone = True
 
     def finish(self) -> Comparison | Recorded:
         """Commit the golden."""
         self.close_step()
-        if self._writer is None or not (self._writer.sites or self._structure):
+        if self._writer is None or not (self._writer.sites or self._structure_alone):
             raise UsageError(
                 f"{self.settings.case} has nothing to record: the test took the fixture parity and used none of it. "
                 "Watch a model, or call parity.assert_close('name', value)."
@@ -154,7 +157,7 @@ class Recording(Run):
         steps = tuple(self._steps)
         self._writer = None
         size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-        return Recorded(self.settings.case, steps, writer.sites, size, str(path))
+        return Recorded(self.settings.case, steps, writer.sites, size, str(path), tuple(self._notes))
 
     def abandon(self) -> None:
         """Discard what was written; the golden that was there is untouched."""
@@ -176,11 +179,21 @@ class Recording(Run):
                 return list(golden.manifest["history"])
         except GoldenNotFound:
             return []
+        except GoldenError as error:  # what cannot be read may be recorded again: that is what its error says to do
+            self._notes.append(f"the history of the golden that was there is lost: {error}")
+            return []
 
     def _stepped(self, place: int) -> None:
         """Keep what the optimizer was set to when it stepped: a schedule may have moved on by the step's end."""
         assert self.capture is not None
         self._info.setdefault("hyperparameters", {})[str(place)] = hyperparameters(self.capture.optimizers[place])
+
+    def _before_updates(self) -> None:
+        """Keep which weights changed after their optimizer's step: their update is not the optimizer's alone."""
+        assert self.capture is not None
+        changed = self.capture.changed_after_step()
+        if changed:
+            self._info["changed_after_step"] = changed
 
     def _open_step(self, step: int) -> None:
         self._order = 0

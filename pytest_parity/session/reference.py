@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from pytest_parity.capture import isolated_step
+from pytest_parity.capture import isolated_step, needs_closure
 from pytest_parity.contract.structure import Structure
 from pytest_parity.errors import GoldenError, LoadError
 from pytest_parity.golden.entry import NONE, Entry
@@ -60,8 +60,9 @@ class Reference:
 
         Raises ``LoadError`` where names or shapes do not fit, with the first of them.
         """
-        entries = self._weights(self._golden.steps[0])
-        if not entries:
+        first = next((step for step in self._golden.steps if self._weights(step)), self._golden.steps[0])
+        entries = self._weights(first)
+        if tensors and not entries:
             raise LoadError(f"the golden of {self._golden.case} holds no weights; record it with the kind 'weight'")
         problems = [f"{own_name(name)} is not in the golden" for name in tensors if name not in entries]
         problems += [
@@ -101,14 +102,22 @@ class Reference:
                         on_device = bool(group.get("capturable") or group.get("fused"))
                         self._restore(optimizer.state[parameter], recorded, parameter, counters_on_device=on_device)
 
+    def set_rates(self, step: int, optimizers: Sequence[torch.optim.Optimizer]) -> None:
+        """Set the learning rates to the recorded ones, for a step whose predecessor was not kept: no schedule led there."""
+        for place, groups in self.info(step).get("hyperparameters", {}).items():
+            if int(place) < len(optimizers):
+                for own, recorded in zip(optimizers[int(place)].param_groups, groups, strict=False):
+                    if isinstance(own["lr"], float) and "lr" in recorded:
+                        own["lr"] = recorded["lr"]
+
     def obstacle(self, step: int, place: int, optimizer: torch.optim.Optimizer) -> str:
         """Why an optimizer's step cannot be judged in isolation; empty where it can."""
         recorded = self._golden.manifest["settings"].get("kinds", ())
         for kind, words in _START.items():
             if kind.value not in recorded:
                 return f"the golden holds no {words}"
-        if isinstance(optimizer, torch.optim.LBFGS):
-            return "LBFGS cannot step without its closure"
+        if needs_closure(optimizer):
+            return f"{type(optimizer).__name__} cannot step without its closure"
         taken = (*self.info(step).get("optimizer_steps", ()), *[0] * (place + 1))[place]
         return "" if taken == 1 else f"the reference's optimizer took {taken} steps in step {step}"
 

@@ -41,8 +41,12 @@ class Watching:
     @property
     def effective_kinds(self) -> frozenset[Kind]:
         """The kinds that can be observed: those asked for, less what only an optimizer has."""
-        kinds = DEFAULT_KINDS if self.kinds is None else self.kinds
-        return kinds if self.optimizers else kinds - _NEEDS_OPTIMIZER
+        if self.kinds is None:
+            return DEFAULT_KINDS if self.optimizers else DEFAULT_KINDS - _NEEDS_OPTIMIZER
+        needing = sorted(kind.value for kind in self.kinds & _NEEDS_OPTIMIZER)
+        if needing and not self.optimizers:
+            raise UsageError(f"kinds has {', '.join(needing)}, which an optimizer leaves: watch(model, optimizer=...)")
+        return self.kinds
 
 
 class Run(ABC):
@@ -115,6 +119,8 @@ class Run(ABC):
         """Close the current step, if there is one."""
         if self.step is not None:
             if self.capture is not None:
+                self.capture.gradients()  # also those of a backward after the watch
+                self.capture.updates()
                 self.capture.end_step()
             self._close_step()
             self.step = None

@@ -21,6 +21,7 @@ class Steps(Protocol):
     """How a session runs the steps of a watch."""
 
     streams: Streams
+    skipping: bool
 
     def batches(self, loader: Iterable[Any], limit: int | None, keep: Keep) -> Iterator[tuple[int, Any, bool]]:
         """Yield each step's number, its batch, and whether it is kept; a kept one is open while it is out."""
@@ -45,6 +46,8 @@ class Watch:
         self._looped = False
 
     def __enter__(self) -> Self:
+        if self._capture is not None:
+            raise UsageError("this watch was used already; a case has one: put all of it into one with block")
         self._capture = self._make()
         self._capture.modules.on_first_call = self._steps.open_single
         self._capture.attach()
@@ -53,8 +56,12 @@ class Watch:
     def __exit__(self, kind: type[BaseException] | None, error: object, traceback: object) -> None:
         assert self._capture is not None
         try:
-            if kind is None and not self._looped:
-                self._steps.close_single()
+            if kind is None:
+                if self._looped:
+                    self._capture.end_step()  # of a loop that was left by break
+                else:
+                    self._steps.close_single()
+            self._steps.skipping = False
         finally:
             self._capture.modules.end_step()
             self._capture.detach()
@@ -64,7 +71,8 @@ class Watch:
 
         Recording draws ``limit`` batches from ``loader`` (all of them without) and keeps every step, every ``keep``-th,
         or those in the list ``keep``. Checking never touches ``loader``: it yields the golden's own batches, on the
-        model's device, for the steps that the golden has.
+        model's device, for the steps that the golden has; where the step before one was not kept, its learning rates
+        are the recorded ones, and gradients that the step before left to be added to are not known.
         """
         if self._capture is None or self._looped or self._capture.modules.step is not None:
             raise UsageError(

@@ -190,3 +190,52 @@ def test_no_handle_stays_open(tmp_path: Path) -> None:
     start(tmp_path, 2.0).discard()
     scale_of(tmp_path / "nest/tiny")
     assert len(list(handles.iterdir())) == before
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("damaged", [False, True])
+def test_what_is_not_the_goldens_own_is_carried_over(tmp_path: Path, *, damaged: bool) -> None:
+    path = commit(start(tmp_path, 1.0))
+    (path / "README.md").write_text("how it was recorded")
+    (path / ".gitattributes").write_text("*.safetensors -text")
+    (path / "plots/deep").mkdir(parents=True)
+    (path / "plots/deep/loss.svg").write_text("<svg/>")
+    (path / "latest").symlink_to("plots/nowhere")
+    (path / "step_7").mkdir()
+    (path / "step_7/gradients.safetensors").write_bytes(b"old")
+    (path / "stray.safetensors").write_bytes(b"old")
+    if damaged:
+        (path / "golden.json").write_text("{")
+    writer = start(tmp_path, 2.0)
+    (path / "NOTES").write_text("while it was recorded")
+    commit(writer)
+    assert scale_of(path) == 2.0
+    assert sorted(child.name for child in path.iterdir()) == [
+        ".gitattributes",
+        "NOTES",
+        "README.md",
+        "golden.json",
+        "latest",
+        "plots",
+        "step_0",
+    ]
+    assert (path / "README.md").read_text() == "how it was recorded"
+    assert (path / "plots/deep/loss.svg").read_text() == "<svg/>"
+    assert (path / "latest").readlink() == Path("plots/nowhere")
+    assert names(tmp_path) == ["tiny"]
+
+
+def test_where_it_cannot_be_carried_over_the_old_golden_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = commit(start(tmp_path, 1.0))
+    (path / "README.md").write_text("how it was recorded")
+    writer = start(tmp_path, 2.0)
+
+    def refuse(*_args: object, **_options: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(staging.shutil, "copy2", refuse)
+    with pytest.raises(GoldenError, match=r"Permission denied .* the golden that was there is untouched"):
+        commit(writer)
+    assert scale_of(path) == 1.0
+    assert (path / "README.md").exists()
+    assert names(tmp_path) == ["tiny"]

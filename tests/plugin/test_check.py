@@ -117,3 +117,23 @@ def test_the_header_says_where_the_goldens_are(recorded: Path, pytester: pytest.
 def test_a_project_without_goldens_has_no_header(pytester: pytest.Pytester):
     pytester.makepyfile("def test_plain(): pass")
     pytester.runpytest().stdout.no_fnmatch_line("*parity:*")
+
+
+STRUCTURE = """
+    import os
+    import torch
+
+    def test_layer(parity):
+        parity.assert_structure(torch.nn.Linear(2, int(os.environ.get("SCALE", "1"))))
+"""
+
+
+def test_notes_of_a_case_stand_below_its_line(run: Run, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
+    pytester.makepyfile(test_layer=STRUCTURE)
+    assert pytester.runpytest("--parity-record").ret == 0
+    run().stdout.fnmatch_lines(["*= parity =*", "test_layer/test_layer: 2 of 2 *", "  structure: *"], consecutive=True)
+    run("-q").stdout.no_fnmatch_line("  structure: *")
+    monkeypatch.setenv("SCALE", "3")
+    result = run("--tb=no")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["test_layer/test_layer: FAILED: *", "  *parameters*"], consecutive=True)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from .project import Run
@@ -73,6 +75,69 @@ def test_a_known_difference_is_an_expected_failure(
     result = pytester.runpytest()
     assert result.ret == 0
     assert result.parseoutcomes()["xfailed"] == 1
+
+
+def test_a_failure_that_was_expected_and_did_not_come_is_no_recording(run: Run, pytester: pytest.Pytester):
+    pytester.makepyfile(
+        """
+        import pytest
+        import torch
+
+        @pytest.mark.xfail(strict=True)
+        def test_value(parity):
+            parity.assert_close("x", torch.ones(1))
+        """
+    )
+    result = run("--parity-record")
+    assert result.ret == 1
+    assert result.parseoutcomes() == {"failed": 1}
+
+
+BREAKING = """
+    import pytest
+    from pytest_parity.session import Parity
+
+    @pytest.fixture(autouse=True)
+    def _broken(monkeypatch):
+        def broken(self):
+            raise OSError("of our own")
+        monkeypatch.setattr(Parity, "{name}", broken)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "mention"),
+    [
+        ("comparison", "what was compared before the test failed cannot be told: OSError: of our own"),
+        ("abandon", "what the test held could not be put away: OSError: of our own"),
+    ],
+)
+def test_what_goes_wrong_after_a_failure_does_not_take_its_place(
+    recorded: Path, pytester: pytest.Pytester, name: str, mention: str
+):
+    pytester.makeconftest(BREAKING.format(name=name))
+    recorded.write_text(recorded.read_text() + "\n    assert False, 'after the value'\n")
+    result = pytester.runpytest()
+    result.stdout.fnmatch_lines(["E *AssertionError: after the value", "*Captured parity call*", mention])
+    assert result.parseoutcomes() == {"failed": 1}
+
+
+def test_the_generators_are_given_back_also_where_a_check_cannot_be_abandoned(
+    recorded: Path, pytester: pytest.Pytester
+):
+    pytester.makeconftest(BREAKING.format(name="abandon"))
+    recorded.write_text(
+        recorded.read_text()
+        + """
+    assert False
+
+BEFORE = torch.get_rng_state()
+
+def test_after():
+    assert torch.equal(torch.get_rng_state(), BEFORE)
+"""
+    )
+    assert pytester.runpytest().parseoutcomes() == {"failed": 1, "passed": 1}
 
 
 def test_a_failure_that_the_test_expects_itself(recorded: object, pytester: pytest.Pytester):

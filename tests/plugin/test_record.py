@@ -107,3 +107,18 @@ def test_a_test_that_is_run_again_is_recorded_as_before(recorded: Path, pytester
     assert pytester.runpytest("--parity-record").ret == 0
     after = json.loads((recorded.parent / "golden/test_one/test_value/golden.json").read_text())
     assert before.keys() == after.keys()
+
+
+def test_a_golden_that_is_damaged_is_recorded_over(run: Run, recorded: Path, pytester: pytest.Pytester):
+    golden = recorded.parent / "golden/test_one/test_value/golden.json"
+    golden.write_bytes(golden.read_bytes()[:-20])
+    result = run("--parity-record")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(
+        [
+            "test_one/test_value: recorded 1 site*",
+            "  the history of the golden that was there is lost: *golden.json is not JSON*",
+        ],
+        consecutive=True,
+    )
+    assert pytester.runpytest().ret == 0

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_parity.report import recorded_line, summary_line
+from pytest_parity.report import note_lines, recorded_line, summary_line
 from pytest_parity.result import Comparison, Delta, Diagnosis, Fault, Recorded, Verdict
 
 PASSED = Comparison("nest/tiny", 1236, 1236, {"close": 36, "equal": 1200}, {"loss": 3}, (), steps=(0, 1, 2))
@@ -53,3 +53,12 @@ def test_a_case_that_compared_nothing_is_marked():
 )
 def test_a_recording(recorded, line):
     assert recorded_line(recorded) == line
+
+
+def test_notes_stand_below_the_line():
+    assert note_lines(PASSED) == []
+    assert note_lines(replace(PASSED, notes=("structure: 3 parameters", "two"))) == [
+        "  structure: 3 parameters",
+        "  two",
+    ]
+    assert note_lines(Recorded("a", (), 1, 40, "golden/a", ("history lost",))) == ["  history lost"]

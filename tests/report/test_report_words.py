@@ -72,3 +72,7 @@ def test_counts_stand_in_the_order_of_the_verdicts():
 def test_long_lists_are_cut():
     assert listed(["a", "b"], 3) == "a, b"
     assert listed(["a", "b", "c", "d"], 2) == "a, b and 2 more"
+
+
+def test_a_count_of_what_is_no_verdict_comes_last():
+    assert counted({"replayed": 2, "close": 36, "equal": 1200}) == "1,200 equal, 36 close, 2 replayed"
