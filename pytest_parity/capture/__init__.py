@@ -88,6 +88,8 @@ class Capture:
         self._updates_seen = False
         self._after_step: dict[str, str] = {}
         self.steps_taken = [0] * len(self.optimizers)
+        self.step: int | None = None
+        """The step that was begun last."""
         streams.use(tensor.device for tensor in self.tensors.values())
 
     def attach(self) -> None:
@@ -113,11 +115,14 @@ class Capture:
 
     def begin_step(self, step: int) -> None:
         """Open a step: observe its start (weights, optimizer state), then the calls to come."""
+        self.step = step
         self.refresh()
         self._gradients_seen.clear()
         self._after_step.clear()
         self._updates_seen = False
         self.steps_taken = [0] * len(self.optimizers)
+        for observer in self._observers:
+            observer.reset()
         self.modules.begin_step(step)
         if Kind.WEIGHT in self._kinds:
             for name, tensor in self.tensors.items():

@@ -33,6 +33,11 @@ class OptimizerObserver:
         self._before = before
         self._after = after
         self._handles: list[RemovableHandle] = []
+        self._depth = 0
+
+    def reset(self) -> None:
+        """Begin anew, after a step that may have raised."""
+        self._depth = 0
 
     def attach(self) -> None:
         """Register the hooks."""
@@ -46,6 +51,9 @@ class OptimizerObserver:
         self._handles.clear()
 
     def _on_step(self, _optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        self._depth += 1
+        if self._depth > 1:  # a subclass that calls its base's step: torch runs the hooks of both
+            return None
         # torch passes the bound optimizer as the first positional argument of the step
         closure = kwargs.get("closure", next((value for value in args if callable(value)), None))
         if closure is None:
@@ -64,7 +72,9 @@ class OptimizerObserver:
         return tuple(observed if value is closure else value for value in args), kwargs
 
     def _on_stepped(self, _optimizer: Any, _args: Any, _kwargs: Any) -> None:
-        self._after()
+        self._depth -= 1
+        if self._depth == 0:
+            self._after()
 
 
 def hyperparameters(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:

@@ -75,6 +75,7 @@ class Recording(Run):
             streams=self.streams,
             names=BoundNames.identity(),
             kinds=watching.effective_kinds,
+            replay=watching.replay,
             stepped=self._stepped,
             before_updates=self._before_updates,
         )

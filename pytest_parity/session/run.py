@@ -118,7 +118,7 @@ class Run(ABC):
     def close_step(self) -> None:
         """Close the current step, if there is one."""
         if self.step is not None:
-            if self.capture is not None:
+            if self.capture is not None and self.capture.step == self.step:
                 self.capture.gradients()  # also those of a backward after the watch
                 self.capture.updates()
                 self.capture.end_step()

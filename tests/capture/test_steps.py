@@ -491,3 +491,16 @@ def test_structure_alone(studio: Studio) -> None:
     assert comparison.notes == ("structure: 106 parameters, 106 train",)
     failure = studio.failure(lambda parity: parity.assert_structure(nn.Sequential(*make_model()[:3])))
     assert "3.weight" in str(failure)
+
+
+def test_a_subclass_that_calls_its_bases_step_takes_one_step(studio: Studio) -> None:
+    """Once an instance of the base was made, torch runs the step's hooks for both classes."""
+    torch.optim.SGD(make_model().parameters(), lr=0.1)
+
+    class Derived(torch.optim.SGD):
+        def step(self, closure: Any = None) -> Any:
+            return super().step(closure)
+
+    studio.both(training(lambda m: Derived(m.parameters(), lr=0.1)))
+    assert studio.golden().manifest["steps"]["0"]["optimizer_steps"] == [1]
+    studio.both(training(lambda m: Derived(m.parameters(), lr=0.1), closure=True))

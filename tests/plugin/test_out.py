@@ -65,12 +65,17 @@ def test_the_default_may_stand_beside_goldens_in_the_rootdir(one_test: Path, pyt
     assert pytester.runpytest("--parity-ref", ".").ret == 0
 
 
+NOT_LEFT = "what failed could not be left in "
+
+
 @pytest.mark.parametrize("place", ["left", "left/test_one"])
 def test_where_nothing_can_be_left_the_check_fails_as_ever(run: Run, wrong: Path, place: str):
     (wrong / place).parent.mkdir(exist_ok=True)
     (wrong / place).write_text("a file")
     result = run("--parity-out", "left")
-    result.stdout.fnmatch_lines(["*test_one.py:5: ParityFailure", "test_one/test_value: FAILED: 1 of 1 *"])
+    result.stdout.fnmatch_lines(
+        ["*test_one.py:5: ParityFailure", "test_one/test_value: FAILED: 1 of 1 *", f"  {NOT_LEFT}*"]
+    )
     assert result.parseoutcomes() == {"failed": 1}
     assert (wrong / place).read_text() == "a file"
 
