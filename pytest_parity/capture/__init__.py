@@ -14,9 +14,11 @@ from pytest_parity.capture.modules import ModuleObserver, Observe, Replay
 from pytest_parity.capture.names import TensorTable
 from pytest_parity.capture.optimizers import (
     OptimizerObserver,
+    Snapshot,
     hyperparameters,
     isolated_step,
     needs_closure,
+    snapshot,
     state_leaves,
 )
 from pytest_parity.capture.random import POLICIES, Streams, kept_generators
@@ -30,6 +32,7 @@ __all__ = [
     "Capture",
     "Observe",
     "Replay",
+    "Snapshot",
     "Spec",
     "Streams",
     "TensorTable",
@@ -39,6 +42,7 @@ __all__ = [
     "leaves",
     "needs_closure",
     "pack",
+    "snapshot",
     "state_leaves",
     "unpack",
 ]
@@ -48,8 +52,8 @@ class Capture:
     """Everything of a model and its optimizers that is observed in a step.
 
     ``names`` gives the sites their names (the reference's), ``known`` the parameter names that the golden has.
-    ``stepped`` is called after each step of an optimizer with its place among ``optimizers``, ``before_updates`` before
-    the updated weights are observed.
+    ``stepping`` and ``stepped`` are called before and after each step of an optimizer with its place among
+    ``optimizers``, ``before_updates`` before the updated weights are observed.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class Capture:
         kinds: frozenset[Kind] = DEFAULT_KINDS,
         replay: Sequence[str] = (),
         replayed: Replay | None = None,
+        stepping: Callable[[int], None] | None = None,
         stepped: Callable[[int], None] | None = None,
         before_updates: Callable[[], None] | None = None,
     ) -> None:
@@ -75,13 +80,14 @@ class Capture:
         self.refresh()
         self._observe = observe
         self._kinds = kinds
+        self._stepping_callback = stepping
         self._stepped_callback = stepped
         self._before_updates = before_updates
         self.modules = ModuleObserver(
             model, observe, streams=streams, names=names, kinds=kinds, replay=replay, replayed=replayed
         )
         self._observers = [
-            OptimizerObserver(optimizer, self._before(place), self._after(place))
+            OptimizerObserver(optimizer, begin=self._begin(place), before=self._before(place), after=self._after(place))
             for place, optimizer in enumerate(self.optimizers)
         ]
         self._gradients_seen: set[str] = set()
@@ -180,6 +186,13 @@ class Capture:
         self._gradients_seen.update(fresh)
         for name in fresh:
             self._observe(Site(Kind.GRADIENT, name), self.tensors[name].grad)
+
+    def _begin(self, place: int) -> Callable[[], None]:
+        def stepping() -> None:
+            if self.modules.step is not None and self._stepping_callback is not None:
+                self._stepping_callback(place)
+
+        return stepping
 
     def _before(self, place: int) -> Callable[[], None]:
         def gradients_are_final() -> None:

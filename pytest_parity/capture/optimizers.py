@@ -6,6 +6,7 @@ import copy
 import inspect
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,7 +14,15 @@ from torch.utils.hooks import RemovableHandle
 
 from pytest_parity.capture.tree import leaves
 
-__all__ = ["OptimizerObserver", "hyperparameters", "isolated_step", "needs_closure", "state_leaves"]
+__all__ = [
+    "OptimizerObserver",
+    "Snapshot",
+    "hyperparameters",
+    "isolated_step",
+    "needs_closure",
+    "snapshot",
+    "state_leaves",
+]
 
 _HOOKS = ("step_pre", "step_post", "state_dict_pre", "state_dict_post", "load_state_dict_pre", "load_state_dict_post")
 
@@ -22,14 +31,22 @@ _PER_PARAMETER_LIMIT = 32 << 20
 
 
 class OptimizerObserver:
-    """The hooks on one optimizer. ``before`` is called when its gradients are final, ``after`` when it has stepped.
+    """The hooks on one optimizer: ``begin`` is called first, ``before`` with final gradients, ``after`` the step.
 
     In a plain loop the gradients are final when the step begins. With ``step(closure)`` (Lightning, LBFGS) backward
     runs inside the step, so they are final when the closure returns: its first run counts.
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, before: Callable[[], None], after: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        *,
+        begin: Callable[[], None],
+        before: Callable[[], None],
+        after: Callable[[], None],
+    ) -> None:
         self.optimizer = optimizer
+        self._begin = begin
         self._before = before
         self._after = after
         self._handles: list[RemovableHandle] = []
@@ -54,6 +71,7 @@ class OptimizerObserver:
         self._depth += 1
         if self._depth > 1:  # a subclass that calls its base's step: torch runs the hooks of both
             return None
+        self._begin()
         # torch passes the bound optimizer as the first positional argument of the step
         closure = kwargs.get("closure", next((value for value in args if callable(value)), None))
         if closure is None:
@@ -120,12 +138,29 @@ Start = tuple[torch.Tensor, "torch.Tensor | None", dict[str, torch.Tensor]]
 """A parameter's weight, gradient and optimizer state, as the reference had them before its step."""
 
 
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """An optimizer's settings and its own attributes, without parameters and state."""
+
+    groups: tuple[dict[str, Any], ...]
+    attributes: dict[str, Any]
+
+
+def snapshot(optimizer: torch.optim.Optimizer) -> Snapshot:
+    """Copy what the next step may change besides parameters and state; raises what copying an attribute raises."""
+    memo: dict[int, Any] = {id(optimizer): optimizer}
+    memo.update((id(parameter), parameter) for group in optimizer.param_groups for parameter in group["params"])
+    own = {name: value for name, value in vars(optimizer).items() if name not in _NOT_COPIED}
+    groups = ({**group} for group in optimizer.param_groups)
+    return Snapshot(tuple(groups), copy.deepcopy(own, memo))
+
+
 def isolated_step(
-    optimizer: torch.optim.Optimizer, start: Callable[[torch.nn.Parameter], Start | None]
+    optimizer: torch.optim.Optimizer, before: Snapshot, start: Callable[[torch.nn.Parameter], Start | None]
 ) -> Iterator[tuple[torch.nn.Parameter, torch.Tensor]]:
     """Step a copy of ``optimizer`` from another run's start, and yield each parameter with its copy's new value.
 
-    ``start`` gives a parameter's weight, gradient and state (fresh tensors), or ``None`` to leave it out. The copy has
+    ``before`` is what the optimizer was like when its own step began; ``start`` gives a parameter's weight, gradient and state (fresh tensors), or ``None`` to leave it out. The copy has
     the optimizer's class and hyperparameters, and none of its hooks; the optimizer itself, its parameters and their
     gradients are not touched. torch's own optimizers treat each parameter alone, so theirs are stepped some at a time.
     """
@@ -144,7 +179,7 @@ def isolated_step(
                 state[twin] = {name: _like(value, own.get(name), twin) for name, value in begin[2].items()}
             copies[parameter] = twin
         if copies:
-            _step_copy(optimizer, copies, state)
+            _step_copy(optimizer, before, copies, state)
             yield from ((parameter, twin.detach()) for parameter, twin in copies.items())
 
 
@@ -184,7 +219,10 @@ _NOT_COPIED = frozenset(
 
 
 def _step_copy(
-    optimizer: torch.optim.Optimizer, copies: dict[torch.nn.Parameter, torch.nn.Parameter], state: dict[Any, Any]
+    optimizer: torch.optim.Optimizer,
+    before: Snapshot,
+    copies: dict[torch.nn.Parameter, torch.nn.Parameter],
+    state: dict[Any, Any],
 ) -> None:
     """Step a stand-in with the optimizer's own class and settings.
 
@@ -193,11 +231,10 @@ def _step_copy(
     """
     stand_in = object.__new__(type(optimizer))
     memo: dict[int, Any] = {id(optimizer): stand_in, **{id(parameter): twin for parameter, twin in copies.items()}}
-    own = {name: value for name, value in vars(optimizer).items() if name not in _NOT_COPIED}
-    stand_in.__dict__.update(copy.deepcopy(own, memo))  # what an optimizer of one's own counts or caches is its own
+    stand_in.__dict__.update(copy.deepcopy(before.attributes, memo))
     stand_in.param_groups = [
         {**group, "params": [copies[parameter] for parameter in group["params"] if parameter in copies]}
-        for group in optimizer.param_groups
+        for group in before.groups
     ]
     stand_in.state = defaultdict(dict, state)
     stand_in.defaults = dict(optimizer.defaults)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import torch
 
-from pytest_parity.capture import Capture, Streams, TensorTable, hyperparameters, unpack
+from pytest_parity.capture import Capture, Snapshot, Streams, TensorTable, hyperparameters, snapshot, unpack
 from pytest_parity.compare.comparator import Comparator
 from pytest_parity.compare.region import Region, resolve
 from pytest_parity.compare.tolerance import Table, Tolerances
@@ -56,6 +57,7 @@ class Checking(Run):
         self._notes: list[str] = []
         self._hyperparameters: dict[tuple[int, int], list[tuple[str, str, str]]] = {}
         """What optimizers are set to differently, by step and place."""
+        self._snapshots: dict[int, Snapshot] = {}
         self._own_updates: set[str] = set()
         """Parameters whose update in this step is judged by what the candidate's own gradients led to."""
         self._never: set[str] | None = None
@@ -81,6 +83,7 @@ class Checking(Run):
             kinds=kinds,
             replay=watching.replay,
             replayed=self._recorded_output,
+            stepping=self._stepping,
             stepped=self._stepped,
             before_updates=self.before_updates,
         )
@@ -232,6 +235,14 @@ class Checking(Run):
         entry = self.comparator.entry(site)
         return None if entry is None or entry.dtype == "none" else self.golden.tensor(entry)
 
+    def _stepping(self, place: int) -> None:
+        """Keep what an optimizer is like before its step, for the step of its stand-in."""
+        assert self.capture is not None
+        self._snapshots.pop(place, None)
+        if Kind.UPDATED_WEIGHT in self.comparator.kinds:
+            with suppress(Exception):  # an attribute that cannot be copied is an obstacle, which _step_isolated names
+                self._snapshots[place] = snapshot(self.capture.optimizers[place])
+
     def _stepped(self, place: int) -> None:
         """Judge an optimizer's step on its own: from the reference's start, on copies."""
         assert self.capture is not None
@@ -257,8 +268,11 @@ class Checking(Run):
         """Judge the updates of a stand-in; what an optimizer of one's own raises there is why it cannot be done."""
         assert self.capture is not None
         assert self.step is not None
+        before = self._snapshots.get(place)
+        if before is None:
+            return f"{type(optimizer).__name__} cannot be copied"
         try:
-            for name, new in self.reference.isolated(self.step, place, optimizer, self.capture.name_of):
+            for name, new in self.reference.isolated(self.step, place, optimizer, before, self.capture.name_of):
                 self.comparator.see_update(Site(Kind.UPDATED_WEIGHT, name), new, isolated=True)
         except ParityError:
             raise
@@ -358,7 +372,7 @@ class Checking(Run):
         return 0
 
     def _environment(self) -> dict[str, tuple[str, str]]:
-        return differences(self.golden.manifest["provenance"].get("environment", {}), environment())
+        return differences(self.golden.manifest["provenance"].get("environment", {}), environment(self.device))
 
     def _all_notes(self) -> Iterator[str]:
         yield from self._notes
@@ -388,16 +402,18 @@ class Checking(Run):
         if not comparison.passed:
             raise ParityFailure(failure_text(comparison), comparison)
         self._conclude(failed=False)
-        return comparison
+        return replace(comparison, notes=tuple(self._all_notes()))  # concluding may have left one
 
     def abandon(self) -> None:
         """Close files; what failed is left in ``--parity-out``."""
         self._conclude(failed=True)
 
     def _conclude(self, *, failed: bool) -> None:
-        self._leftovers.conclude(failed=failed)
-        self.comparator.close()
-        self.golden.close()
+        try:
+            self._leftovers.conclude(failed=failed)
+            self.comparator.close()
+        finally:
+            self.golden.close()
 
     def _levels(self, watch: Mapping[str, Any]) -> list[tuple[str, Table]]:
         marker = self.settings.marker

@@ -38,6 +38,7 @@ class Recording(Run):
         self._steps: list[int] = []
         self._structure: dict[str, Any] = {}
         self._structure_alone = False
+        self._device: torch.device | None = None
         self._notes: list[str] = []
 
     @property
@@ -79,6 +80,7 @@ class Recording(Run):
             stepped=self._stepped,
             before_updates=self._before_updates,
         )
+        self._device = next((tensor.device for tensor in self.capture.tensors.values()), None)
         return self.capture
 
     def batches(self, loader: Iterable[Any], limit: int | None, keep: Keep) -> Iterator[tuple[int, Any, bool]]:
@@ -150,7 +152,7 @@ class Recording(Run):
             )
         writer = self.writer
         path = writer.commit(
-            provenance={**self.settings.provenance, "environment": environment()},
+            provenance={**self.settings.provenance, "environment": environment(self._device)},
             settings=self._settings(),
             structure=self._structure,
             history=self._history(),

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from pytest_parity.capture import isolated_step, needs_closure
+from pytest_parity.capture import Snapshot, isolated_step, needs_closure
 from pytest_parity.contract.structure import Structure
 from pytest_parity.errors import GoldenError, LoadError
 from pytest_parity.golden.entry import NONE, Entry
@@ -126,6 +126,7 @@ class Reference:
         step: int,
         place: int,
         optimizer: torch.optim.Optimizer,
+        before: Snapshot,
         name_of: Callable[[torch.Tensor], str | None],
     ) -> Iterator[tuple[str, torch.Tensor]]:
         """Step a copy of the candidate's optimizer from the reference's start: each parameter's name and new value."""
@@ -144,7 +145,7 @@ class Reference:
                 state,
             )
 
-        for parameter, new in isolated_step(optimizer, start):
+        for parameter, new in isolated_step(optimizer, before, start):
             name = name_of(parameter)
             assert name is not None
             yield name, new
