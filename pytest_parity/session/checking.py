@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import torch
 
-from pytest_parity.capture import Capture, Snapshot, Streams, TensorTable, hyperparameters, snapshot, unpack
+from pytest_parity.capture import Capture, Streams, TensorTable, unpack
 from pytest_parity.compare.comparator import Comparator
 from pytest_parity.compare.region import Region, resolve
 from pytest_parity.compare.tolerance import Table, Tolerances
 from pytest_parity.contract.environment import differences, environment
-from pytest_parity.contract.structure import compare_structures, count_difference, describe
 from pytest_parity.diagnose import first_divergence
-from pytest_parity.errors import GoldenError, ParityError, ParityFailure, UsageError
+from pytest_parity.errors import GoldenError, ParityFailure, UsageError
 from pytest_parity.golden.reader import Golden
-from pytest_parity.names import BoundNames, NameMap
+from pytest_parity.names import BoundNames
 from pytest_parity.report import failure_text
-from pytest_parity.result import Comparison, Delta, Diagnosis, Recorded, Tolerance, Verdict
+from pytest_parity.result import Comparison, Delta, Diagnosis, Recorded, Tolerance
+from pytest_parity.session.counterpart import Counterpart
 from pytest_parity.session.leftovers import Leftovers
-from pytest_parity.session.reference import Reference, changed_hyperparameters
-from pytest_parity.session.run import IDENTITY, LOADER, Run, Watching, regions_from_plain
+from pytest_parity.session.reference import Reference
+from pytest_parity.session.run import LOADER, Run, Watching, regions_from_plain
 from pytest_parity.session.settings import Settings
+from pytest_parity.session.updates import Updates
 from pytest_parity.session.watch import Keep
 from pytest_parity.site import Kind, Site
 
@@ -38,32 +38,26 @@ class Checking(Run):
         super().__init__(settings, streams)
         self.golden = golden
         self.reference = Reference(golden)
-        self.names: BoundNames = IDENTITY
+        self.counterpart = Counterpart(self.reference)
         self._leftovers = Leftovers(settings.out, settings.case)
         self.comparator = Comparator(
             golden,
             tolerances=Tolerances(self._levels({})),
             kinds=frozenset(Kind),
             memory=settings.memory,
-            names=IDENTITY,
+            names=self.names,
             leave=self._leftovers.add,
         )
-        self._structure_deltas: list[Delta] = []
-        self._structure_sites = 0
-        self._structure_alone = False
-        """Whether the test asserts a structure, which then counts among what is compared."""
+        self._updates = Updates(self.reference, self.comparator)
         self._loaded = False
         self._device = torch.get_default_device()
-        self._notes: list[str] = []
-        self._hyperparameters: dict[tuple[int, int], list[tuple[str, str, str]]] = {}
-        """What optimizers are set to differently, by step and place."""
-        self._snapshots: dict[int, Snapshot] = {}
-        self._own_updates: set[str] = set()
-        """Parameters whose update in this step is judged by what the candidate's own gradients led to."""
         self._never: set[str] | None = None
         """Modules that no step has called."""
-        self._obstacles: dict[str, None] = {}
-        """Why updates were judged by what the candidate's own gradients led to."""
+
+    @property
+    def names(self) -> BoundNames:
+        """The candidate's names in terms of the reference's."""
+        return self.counterpart.names
 
     # a model under observation
 
@@ -71,8 +65,9 @@ class Checking(Run):
         """Compare the model's structure, then put it under observation by the reference's names."""
         self.watching = watching
         kinds = self._kinds(watching)
-        self._bind(watching.model, watching.names)
-        self._compare_structure(watching.model)
+        self.counterpart.bind(watching.model, self.bound(watching.names))
+        if not self.counterpart.compare(watching.model):
+            raise self.failure()
         self.capture = Capture(
             watching.model,
             self.observe,
@@ -83,10 +78,11 @@ class Checking(Run):
             kinds=kinds,
             replay=watching.replay,
             replayed=self._recorded_output,
-            stepping=self._stepping,
-            stepped=self._stepped,
-            before_updates=self.before_updates,
+            stepping=self._updates.stepping,
+            stepped=self._updates.stepped,
+            before_updates=self._updates.finishing,
         )
+        self._updates.capture = self.capture
         compiled = frozenset(self.names.path(path) for path in self.capture.modules.compiled)
         self.comparator.configure(
             tolerances=Tolerances(self._levels(watching.tolerances)),
@@ -110,30 +106,9 @@ class Checking(Run):
             )
         return watching.effective_kinds
 
-    def _bind(self, model: torch.nn.Module, names: Any) -> None:
-        spec = self.bound(names)
-        if spec is None and self.names is not IDENTITY:
-            return
-        own, reference = describe(model), self.reference.structure
-        self.names = NameMap.build(spec).bind(
-            own.all_names,
-            reference.all_names,
-            candidate_aliases=own.tensor_aliases,
-            reference_aliases=reference.tensor_aliases,
-        )
-
-    def _compare_structure(self, model: torch.nn.Module) -> None:
-        reference = self.reference.structure
-        deltas = compare_structures(reference, describe(model), self.names)
-        self._structure_sites = len(reference.parameters) + len(reference.buffers)
-        self._structure_deltas = list(deltas)
-        if any(delta.verdict.fails for delta in deltas):
-            self._notes += count_difference(reference, describe(model), self.names)
-            raise self.failure()
-
     def load(self, model: torch.nn.Module, names: Any) -> None:
         """Copy the reference's initial weights in place; refused whole if anything does not fit."""
-        self._bind(model, names)
+        self.counterpart.bind(model, self.bound(names))
         tensors = TensorTable(model, self.names.path, self.reference.tensor_names).now()
         self.reference.load(tensors, self.names.back)
         self._device = next((tensor.device for tensor in tensors.values()), self._device)
@@ -142,10 +117,9 @@ class Checking(Run):
     def structure(self, model: torch.nn.Module, names: Any) -> None:
         """Compare the structure, and count it."""
         self.begin(self.step or 0)
-        self._bind(model, names)
-        self._structure_alone = True
-        self._compare_structure(model)
-        self._notes.append(f"structure: {describe(model).describe_counts()}")
+        self.counterpart.bind(model, self.bound(names))
+        if not self.counterpart.compare(model, alone=True):
+            raise self.failure()
 
     # steps
 
@@ -227,67 +201,13 @@ class Checking(Run):
     def observe(self, site: Site, value: torch.Tensor | None, call: Tolerance | None = None) -> None:
         """Compare one observation."""
         if site.kind is Kind.UPDATED_WEIGHT and value is not None:
-            self.comparator.see_update(site, value, isolated=False, again=site.path in self._own_updates)
+            self.comparator.see_update(site, value, isolated=False, again=self._updates.own_decides(site.path))
         else:
             self.comparator.see(site, value, call)
 
     def _recorded_output(self, site: Site) -> torch.Tensor | None:
         entry = self.comparator.entry(site)
         return None if entry is None or entry.dtype == "none" else self.golden.tensor(entry)
-
-    def _stepping(self, place: int) -> None:
-        """Keep what an optimizer is like before its step, for the step of its stand-in."""
-        assert self.capture is not None
-        self._snapshots.pop(place, None)
-        if Kind.UPDATED_WEIGHT in self.comparator.kinds:
-            with suppress(Exception):  # an attribute that cannot be copied is an obstacle, which _step_isolated names
-                self._snapshots[place] = snapshot(self.capture.optimizers[place])
-
-    def _stepped(self, place: int) -> None:
-        """Judge an optimizer's step on its own: from the reference's start, on copies."""
-        assert self.capture is not None
-        assert self.step is not None
-        info = self.reference.info(self.step)
-        optimizer = self.capture.optimizers[place]
-        self._hyperparameters[self.step, place] = changed_hyperparameters(
-            info.get("hyperparameters", {}).get(str(place), []), hyperparameters(optimizer)
-        )
-        if Kind.UPDATED_WEIGHT not in self.comparator.kinds:
-            return
-        obstacle = self.reference.obstacle(self.step, place, optimizer)
-        if self.capture.steps_taken[place] > 1:
-            obstacle = f"{type(optimizer).__name__} took {self.capture.steps_taken[place]} steps in step {self.step}"
-        if not obstacle:
-            obstacle = self._step_isolated(place, optimizer)
-        if obstacle:
-            self._obstacles.setdefault(obstacle)
-            held = [self.capture.name_of(p) for group in optimizer.param_groups for p in group["params"]]
-            self._own_updates.update(name for name in held if name is not None)
-
-    def _step_isolated(self, place: int, optimizer: torch.optim.Optimizer) -> str:
-        """Judge the updates of a stand-in; what an optimizer of one's own raises there is why it cannot be done."""
-        assert self.capture is not None
-        assert self.step is not None
-        before = self._snapshots.get(place)
-        if before is None:
-            return f"{type(optimizer).__name__} cannot be copied"
-        try:
-            for name, new in self.reference.isolated(self.step, place, optimizer, before, self.capture.name_of):
-                self.comparator.see_update(Site(Kind.UPDATED_WEIGHT, name), new, isolated=True)
-        except ParityError:
-            raise
-        except Exception as error:  # noqa: BLE001  it is the user's code, run in a way that it was not made for
-            return f"{type(optimizer).__name__} cannot step on copies ({type(error).__name__}: {error})"
-        return ""
-
-    def before_updates(self) -> None:
-        """Where weights change after their optimizer's step, on either side, what they end as is judged."""
-        assert self.capture is not None
-        assert self.step is not None
-        changed = {*self.capture.changed_after_step(), *self.reference.info(self.step).get("changed_after_step", ())}
-        if changed:
-            self._obstacles.setdefault("weights change after the optimizer's step")
-            self._own_updates.update(changed)
 
     def end_value(self, site: Site) -> None:
         """Leaves that the golden has of a value and the candidate has not are missing; raise if anything differs."""
@@ -323,63 +243,33 @@ class Checking(Run):
 
     def comparison(self) -> Comparison:
         """What is known so far, with the first divergence."""
-        found = self.comparator.comparison()
-        counts = dict(found.counts)
-        failing = [delta for delta in self._structure_deltas if delta.verdict.fails]
-        compared, expected = found.compared, found.expected
-        if failing or self._structure_alone:
-            missing = sum(not delta.verdict.compared for delta in failing)
-            equal = max(self._structure_sites - len(failing), 0)
-            compared += self._structure_sites - missing
-            expected += self._structure_sites
-            counts[Verdict.EQUAL.value] = counts.get(Verdict.EQUAL.value, 0) + equal
-            for delta in failing:
-                counts[delta.verdict.value] = counts.get(delta.verdict.value, 0) + 1
-        deltas = (*failing, *found.deltas)
-        first = failing or self.comparator.first_failing_step
-        diagnosis = self._diagnose(first) if first else None
+        first = self.counterpart.failing or self.comparator.first_failing_step
         return replace(
-            found,
-            counts=counts,
-            expected=expected,
-            compared=compared,
-            deltas=deltas,
-            diagnosis=diagnosis,
+            self.counterpart.added_to(self.comparator.comparison()),
+            diagnosis=self._diagnose(first) if first else None,
             environment=self._environment(),
-            notes=tuple(self._all_notes()),
+            notes=tuple(self._notes()),
         )
 
     def _diagnose(self, first: list[Delta]) -> Diagnosis | None:
         names = list(self.golden.manifest["settings"].get("optimizers", ()))
-        place = self._place_of(first)
+        place = self._updates.place_of(first)
         return first_divergence(
             first,
             names=self.names,
             structure=self.reference.structure if self.golden.manifest["structure"] else None,
             optimizers=[*names[place : place + 1], *names[1:]],  # updates do not say whose they are
-            hyperparameters=tuple(self._hyperparameters.get((first[0].step, place), ())),
+            hyperparameters=self._updates.changes(first[0].step, place),
         )
-
-    def _place_of(self, first: list[Delta]) -> int:
-        """Which optimizer holds the first parameter whose update or state differs."""
-        sites = [Site.parse(delta.site) for delta in first if delta.verdict.fails]
-        held = [site for site in sites if site.kind in {Kind.OPTIMIZER, Kind.UPDATED_WEIGHT}]
-        optimizers = self.capture.optimizers if self.capture is not None else ()
-        for place, optimizer in enumerate(optimizers):
-            for group in optimizer.param_groups:
-                if held and any(self.capture and self.capture.name_of(p) == held[0].path for p in group["params"]):
-                    return place
-        return 0
 
     def _environment(self) -> dict[str, tuple[str, str]]:
         return differences(self.golden.manifest["provenance"].get("environment", {}), environment(self.device))
 
-    def _all_notes(self) -> Iterator[str]:
-        yield from self._notes
+    def _notes(self) -> Iterator[str]:
+        yield from self.counterpart.notes()
         if self._leftovers.note:
             yield self._leftovers.note
-        for obstacle in self._obstacles:
-            yield f"updates are judged by what the candidate's own gradients led to: {obstacle}"
+        yield from self._updates.notes()
         yield from self.comparator.notes()
         if self.capture is None:
             return
@@ -402,7 +292,7 @@ class Checking(Run):
         if not comparison.passed:
             raise ParityFailure(failure_text(comparison), comparison)
         self._conclude(failed=False)
-        return replace(comparison, notes=tuple(self._all_notes()))  # concluding may have left one
+        return replace(comparison, notes=tuple(self._notes()))  # concluding may have left one
 
     def abandon(self) -> None:
         """Close files; what failed is left in ``--parity-out``."""
@@ -430,6 +320,6 @@ class Checking(Run):
         if self.capture is not None:
             never = set(self.capture.modules.never_called)
             self._never = never if self._never is None else self._never & never
-        self._own_updates.clear()
+        self._updates.begin_step()
         self._leftovers.end_step()
         self.comparator.end()

@@ -15,7 +15,7 @@ from pytest_parity.golden.entry import NONE, Entry
 from pytest_parity.golden.reader import Golden
 from pytest_parity.site import Kind, Site
 
-__all__ = ["Reference", "changed_hyperparameters"]
+__all__ = ["Reference"]
 
 _SHOWN = 5
 _START = {Kind.WEIGHT: "weights", Kind.GRADIENT: "gradients", Kind.OPTIMIZER: "optimizer state"}
@@ -186,15 +186,3 @@ class Reference:
                 # torch's optimizers count their steps on the CPU, unless they run in a graph or are fused
                 counter = value.dim() == 0 and not counters_on_device
                 state[leaf] = value if counter else value.to(parameter.device)
-
-
-def changed_hyperparameters(golden: list[dict[str, Any]], own: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
-    """What an optimizer is set to differently, group by group: name, the golden's value, this one's."""
-    if len(golden) != len(own):
-        return [("param_groups", str(len(golden)), str(len(own)))]
-    return [
-        (f"param_groups[{place}].{name}" if len(golden) > 1 else name, str(before[name]), str(after[name]))
-        for place, (before, after) in enumerate(zip(golden, own, strict=True))
-        for name in before
-        if name in after and before[name] != after[name]
-    ]

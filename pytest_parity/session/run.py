@@ -12,7 +12,6 @@ import torch
 from pytest_parity.capture import Capture, Streams, pack
 from pytest_parity.compare.region import Region, Valid
 from pytest_parity.errors import UsageError
-from pytest_parity.names import BoundNames
 from pytest_parity.result import Comparison, Recorded, Tolerance
 from pytest_parity.session.settings import Settings
 from pytest_parity.session.watch import Keep
@@ -188,6 +187,3 @@ def plain_regions(regions: Mapping[str, Region]) -> list[Any]:
 def regions_from_plain(plain: Iterable[Any]) -> dict[str, Region]:
     """The inverse."""
     return {pattern: Region(dim, tuple(lengths)) for pattern, dim, lengths in plain}
-
-
-IDENTITY = BoundNames.identity()

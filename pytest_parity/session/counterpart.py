@@ -1,0 +1,81 @@
+"""Counterpart: a candidate's model beside the reference's: how its names map, and whether it is built the same."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from pytest_parity.contract.structure import compare_structures, count_difference, describe
+from pytest_parity.names import BoundNames, NameMap
+from pytest_parity.result import Comparison, Delta, Verdict
+from pytest_parity.session.reference import Reference
+
+__all__ = ["Counterpart"]
+
+
+class Counterpart:
+    """What is known of the candidate's model before any number."""
+
+    def __init__(self, reference: Reference) -> None:
+        self.names = BoundNames.identity()
+        self._bound = False
+        self._reference = reference
+        self._sites = 0
+        self._alone = False
+        self._failing: tuple[Delta, ...] = ()
+        self._notes: tuple[str, ...] = ()
+
+    def bind(self, model: torch.nn.Module, spec: Any) -> None:
+        """Apply a name map; what was bound before stays where there is none. Raises ``NameMapError``."""
+        if spec is None and self._bound:
+            return
+        own, reference = describe(model), self._reference.structure
+        self._bound = True
+        self.names = NameMap.build(spec).bind(
+            own.all_names,
+            reference.all_names,
+            candidate_aliases=own.tensor_aliases,
+            reference_aliases=reference.tensor_aliases,
+        )
+
+    def compare(self, model: torch.nn.Module, *, alone: bool = False) -> bool:
+        """Compare structures: whether they agree. ``alone``: it is what the test asserts, and counts as compared."""
+        own, reference = describe(model), self._reference.structure
+        deltas = compare_structures(reference, own, self.names)
+        self._alone = self._alone or alone
+        self._sites = len(reference.tensors)
+        self._failing = tuple(delta for delta in deltas if delta.verdict.fails)
+        self._notes = count_difference(reference, own, self.names) if self._failing else ()
+        if alone and not self._failing:
+            self._notes = (f"structure: {own.describe_counts()}",)
+        return not self._failing
+
+    @property
+    def failing(self) -> list[Delta]:
+        """What is built differently."""
+        return list(self._failing)
+
+    def notes(self) -> Iterator[str]:
+        """The counts of parameters, and where they differ."""
+        yield from self._notes
+
+    def added_to(self, found: Comparison) -> Comparison:
+        """A comparison of values, with what the structures add to it."""
+        if not (self._failing or self._alone):
+            return found
+        counts = Counter(found.counts)
+        counts.update(delta.verdict.value for delta in self._failing)
+        known = sum(delta.verdict is not Verdict.EXTRA for delta in self._failing)
+        missing = sum(delta.verdict is Verdict.MISSING for delta in self._failing)
+        counts[Verdict.EQUAL.value] += self._sites - known
+        return replace(
+            found,
+            counts={verdict: count for verdict, count in counts.items() if count},
+            expected=found.expected + self._sites,
+            compared=found.compared + self._sites - missing,
+            deltas=(*self._failing, *found.deltas),
+        )

@@ -1,0 +1,129 @@
+"""Updates: how the optimizers' steps of a check are judged.
+
+Each by a stand-in that steps from the reference's weights, state and gradients. Where that cannot be done, or where
+weights change after the step, what the candidate's own gradients led to decides, and a note says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any
+
+from pytest_parity.capture import Capture, Snapshot, hyperparameters, snapshot
+from pytest_parity.compare.comparator import Comparator
+from pytest_parity.errors import ParityError
+from pytest_parity.result import Delta
+from pytest_parity.session.reference import Reference
+from pytest_parity.site import Kind, Site
+
+__all__ = ["Change", "Updates"]
+
+Change = tuple[str, str, str]
+"""A hyperparameter's name, the golden's value, the candidate's."""
+
+_HELD = frozenset({Kind.OPTIMIZER, Kind.UPDATED_WEIGHT})
+
+
+class Updates:
+    """The optimizers of one capture, in one check."""
+
+    def __init__(self, reference: Reference, comparator: Comparator) -> None:
+        self.capture: Capture | None = None
+        self._reference = reference
+        self._comparator = comparator
+        self._snapshots: dict[int, Snapshot] = {}
+        self._changes: dict[tuple[int, int], list[Change]] = {}
+        self._own: set[str] = set()
+        self._obstacles: dict[str, None] = {}
+
+    def begin_step(self) -> None:
+        """Every update is judged in isolation until something stands in the way."""
+        self._own.clear()
+
+    def own_decides(self, name: str) -> bool:
+        """Whether what the candidate's own gradients led to decides about a parameter in this step."""
+        return name in self._own
+
+    def stepping(self, place: int) -> None:
+        """Keep what an optimizer is like before its step, for the step of its stand-in."""
+        assert self.capture is not None
+        self._snapshots.pop(place, None)
+        if Kind.UPDATED_WEIGHT in self._comparator.kinds:
+            with suppress(Exception):  # an attribute that cannot be copied is an obstacle, which _isolate names
+                self._snapshots[place] = snapshot(self.capture.optimizers[place])
+
+    def stepped(self, place: int) -> None:
+        """Judge an optimizer's step."""
+        assert self.capture is not None
+        step, optimizer = self._comparator.step, self.capture.optimizers[place]
+        recorded = self._reference.info(step).get("hyperparameters", {}).get(str(place), [])
+        self._changes[step, place] = _changes(recorded, hyperparameters(optimizer))
+        if Kind.UPDATED_WEIGHT not in self._comparator.kinds:
+            return
+        taken = self.capture.steps_taken[place]
+        obstacle = self._reference.obstacle(step, place, optimizer)
+        if taken > 1:
+            obstacle = f"{type(optimizer).__name__} took {taken} steps in step {step}"
+        obstacle = obstacle or self._isolate(step, place)
+        if obstacle:
+            self._obstacles.setdefault(obstacle)
+            self._own.update(self._held(place))
+
+    def finishing(self) -> None:
+        """Where weights change after their optimizer's step, on either side, what they end as decides."""
+        assert self.capture is not None
+        recorded = self._reference.info(self._comparator.step).get("changed_after_step", ())
+        changed = {*self.capture.changed_after_step(), *recorded}
+        if changed:
+            self._obstacles.setdefault("weights change after the optimizer's step")
+            self._own.update(changed)
+
+    def place_of(self, deltas: Iterable[Delta]) -> int:
+        """Which optimizer holds the first parameter whose update or state differs; 0 where none does."""
+        sites = (Site.parse(delta.site) for delta in deltas if delta.verdict.fails)
+        first = next((site for site in sites if site.kind in _HELD), None)
+        places = range(len(self.capture.optimizers)) if self.capture is not None else ()
+        return next((place for place in places if first is not None and first.path in self._held(place)), 0)
+
+    def changes(self, step: int, place: int) -> Sequence[Change]:
+        """What an optimizer was set to differently when it stepped."""
+        return self._changes.get((step, place), ())
+
+    def notes(self) -> Iterator[str]:
+        """Why updates were not judged in isolation."""
+        for obstacle in self._obstacles:
+            yield f"updates are judged by what the candidate's own gradients led to: {obstacle}"
+
+    def _isolate(self, step: int, place: int) -> str:
+        """Judge a stand-in's step; what an optimizer of the user's own raises there is why it cannot be done."""
+        assert self.capture is not None
+        optimizer, before = self.capture.optimizers[place], self._snapshots.get(place)
+        if before is None:
+            return f"{type(optimizer).__name__} cannot be copied"
+        try:
+            for name, new in self._reference.isolated(step, place, optimizer, before, self.capture.name_of):
+                self._comparator.see_update(Site(Kind.UPDATED_WEIGHT, name), new, isolated=True)
+        except ParityError:
+            raise
+        except Exception as error:  # noqa: BLE001  it is the user's code, run in a way that it was not made for
+            return f"{type(optimizer).__name__} cannot step on copies ({type(error).__name__}: {error})"
+        return ""
+
+    def _held(self, place: int) -> set[str]:
+        assert self.capture is not None
+        groups = self.capture.optimizers[place].param_groups
+        names = (self.capture.name_of(parameter) for group in groups for parameter in group["params"])
+        return {name for name in names if name is not None}
+
+
+def _changes(golden: list[dict[str, Any]], own: list[dict[str, Any]]) -> list[Change]:
+    """What an optimizer is set to differently, group by group."""
+    if len(golden) != len(own):
+        return [("param_groups", str(len(golden)), str(len(own)))]
+    return [
+        (f"param_groups[{place}].{name}" if len(golden) > 1 else name, str(before[name]), str(after[name]))
+        for place, (before, after) in enumerate(zip(golden, own, strict=True))
+        for name in before
+        if name in after and before[name] != after[name]
+    ]
