@@ -13,6 +13,7 @@ from pytest_parity.compare.comparator import Comparator
 from pytest_parity.compare.region import Region, resolve
 from pytest_parity.compare.tolerance import Table, Tolerances
 from pytest_parity.contract.environment import differences, environment
+from pytest_parity.contract.structure import describe
 from pytest_parity.diagnose import first_divergence
 from pytest_parity.errors import GoldenError, ParityFailure, UsageError
 from pytest_parity.golden.reader import Golden
@@ -66,7 +67,7 @@ class Checking(Run):
         self.watching = watching
         kinds = self._kinds(watching)
         self.counterpart.bind(watching.model, self.bound(watching.names))
-        if not self.counterpart.compare(watching.model):
+        if not self.counterpart.compare(describe(watching.model)):
             raise self.failure()
         self.capture = Capture(
             watching.model,
@@ -118,7 +119,7 @@ class Checking(Run):
         """Compare the structure, and count it."""
         self.begin(self.step or 0)
         self.counterpart.bind(model, self.bound(names))
-        if not self.counterpart.compare(model, alone=True):
+        if not self.counterpart.compare(describe(model), alone=True):
             raise self.failure()
 
     # steps

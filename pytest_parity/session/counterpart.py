@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from pytest_parity.contract.structure import compare_structures, count_difference, describe
+from pytest_parity.contract.structure import Structure, compare_structures, count_difference, describe
 from pytest_parity.names import BoundNames, NameMap
 from pytest_parity.result import Comparison, Delta, Verdict
 from pytest_parity.session.reference import Reference
@@ -42,9 +42,9 @@ class Counterpart:
             reference_aliases=reference.tensor_aliases,
         )
 
-    def compare(self, model: torch.nn.Module, *, alone: bool = False) -> bool:
+    def compare(self, own: Structure, *, alone: bool = False) -> bool:
         """Compare structures: whether they agree. ``alone``: it is what the test asserts, and counts as compared."""
-        own, reference = describe(model), self._reference.structure
+        reference = self._reference.structure
         deltas = compare_structures(reference, own, self.names)
         self._alone = self._alone or alone
         self._sites = len(reference.tensors)

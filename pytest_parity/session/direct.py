@@ -14,12 +14,15 @@ from pytest_parity.compare.comparator import Comparator
 from pytest_parity.compare.judge import judge
 from pytest_parity.compare.tally import Found, Tally
 from pytest_parity.compare.tolerance import Tolerances, make
+from pytest_parity.contract.structure import Structure
 from pytest_parity.diagnose import first_divergence
 from pytest_parity.errors import ParityFailure
 from pytest_parity.golden.reader import Golden
 from pytest_parity.names import BoundNames
 from pytest_parity.report import failure_text
 from pytest_parity.result import Comparison, Delta, Verdict
+from pytest_parity.session.counterpart import Counterpart
+from pytest_parity.session.reference import Reference
 from pytest_parity.session.run import regions_from_plain
 from pytest_parity.session.values import tensors
 from pytest_parity.site import DEFAULT_KINDS, Kind, Site
@@ -75,7 +78,7 @@ def compare_goldens(reference: Golden, candidate: Golden, *, tolerances: Mapping
     """Compare two recordings, one tensor of each in memory at a time, with the first divergence.
 
     ``tolerances`` are ``(rtol, atol)`` by kind or pattern of sites; valid regions are the reference's. Updates are
-    judged as new minus start, each from its own start. Raises ``GoldenError`` where one of them cannot be read.
+    judged as new minus start, each from its own start. Structures are compared too. Raises ``GoldenError`` where one of them cannot be read.
     """
     comparator = Comparator(
         reference,
@@ -85,25 +88,44 @@ def compare_goldens(reference: Golden, candidate: Golden, *, tolerances: Mapping
         names=BoundNames.identity(),
         batches=True,
     )
-    for step in reference.steps:
-        if step not in candidate.steps:
-            continue
-        comparator.begin(step)
-        comparator.regions = regions_from_plain(reference.manifest["steps"][str(step)].get("valid", ()))
-        for entry in candidate.entries(step):
-            value = None if entry.dtype == "none" else candidate.tensor(entry)
-            if entry.site.kind is Kind.UPDATED_WEIGHT and value is not None:
-                comparator.see_update(entry.site, value, isolated=False)
-            else:
-                comparator.see(entry.site, value)
-        comparator.end()
-    comparator.finish()
-    comparator.close()
-    first = comparator.first_failing_step
-    found = comparator.comparison()
-    if not first:
-        return found
-    return replace(found, diagnosis=first_divergence(first, names=BoundNames.identity()))
+    try:
+        for step in reference.steps:
+            if step in candidate.steps:
+                _compare_step(comparator, candidate, step)
+        comparator.finish()
+        first, found = comparator.first_failing_step, comparator.comparison()
+    finally:
+        comparator.close()
+    counterpart = Counterpart(Reference(reference))
+    if reference.manifest["structure"] or candidate.manifest["structure"]:
+        counterpart.compare(Structure.from_plain(candidate.manifest["structure"] or _NOTHING), alone=not found.expected)
+    further = [_further(candidate, step) for step in candidate.steps if step not in reference.steps]
+    found = counterpart.added_to(replace(found, deltas=(*found.deltas, *further)))
+    first = counterpart.failing or first or further
+    diagnosis = first_divergence(first, names=BoundNames.identity()) if first else None
+    return replace(found, diagnosis=diagnosis, notes=tuple(counterpart.notes()))
+
+
+_NOTHING: dict[str, Any] = {"parameters": {}, "buffers": {}, "modules": {}}
+
+
+def _compare_step(comparator: Comparator, candidate: Golden, step: int) -> None:
+    comparator.begin(step)
+    comparator.regions = regions_from_plain(comparator.golden.manifest["steps"][str(step)].get("valid", ()))
+    for entry in candidate.entries(step):
+        value = None if entry.dtype == "none" else candidate.tensor(entry)
+        if entry.site.kind is Kind.UPDATED_WEIGHT and value is not None:
+            comparator.see_update(entry.site, value, isolated=False)
+        else:
+            comparator.see(entry.site, value)
+    comparator.end()
+
+
+def _further(candidate: Golden, step: int) -> Delta:
+    """A step that the reference has not, in the place of all its sites."""
+    entries = candidate.entries(step)
+    site = str(entries[0].site) if entries else f"batch/step {step}"
+    return Delta(site, step, -1, Verdict.EXTRA, detail=f"step {step} is the candidate's alone")
 
 
 @contextmanager

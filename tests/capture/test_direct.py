@@ -77,6 +77,39 @@ def test_two_goldens(studio: Studio, tmp_path: Any) -> None:
     assert comparison.diagnosis.module == "1"
 
 
+def looping(steps: int) -> Any:
+    def body(parity: Any) -> None:
+        torch.manual_seed(0)
+        model = nn.Linear(3, 2)
+        with parity.watch(model) as run:
+            for batch in run.steps([torch.ones(2, 3)] * steps):
+                model(batch).sum().backward()
+
+    return body
+
+
+def test_goldens_of_other_steps_do_not_agree(studio: Studio, tmp_path: Any) -> None:
+    other = Studio(tmp_path / "other")
+    studio.record(looping(2))
+    other.record(looping(3))
+    with studio.golden() as two, other.golden() as three:
+        more, fewer = compare_goldens(two, three), compare_goldens(three, two)
+    assert not more.passed
+    assert "step 2 is the candidate's alone" in {delta.detail for delta in more.failures}
+    assert not fewer.passed
+    assert fewer.compared == fewer.expected * 2 // 3
+
+
+def test_goldens_of_structures_alone(studio: Studio, tmp_path: Any) -> None:
+    other = Studio(tmp_path / "other")
+    studio.record(lambda parity: parity.assert_structure(nn.Linear(3, 2)))
+    other.record(lambda parity: parity.assert_structure(nn.Linear(3, 4)))
+    with studio.golden() as one, other.golden() as two:
+        assert compare_goldens(one, one).compared == 2
+        assert compare_goldens(one, one).passed
+        assert {delta.verdict.value for delta in compare_goldens(one, two).failures} == {"shape"}
+
+
 def test_a_model_observed_by_a_function_of_ones_own() -> None:
     model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(inplace=True))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
