@@ -6,7 +6,7 @@ before it returns, so that later changes in place cannot reach them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
@@ -16,6 +16,7 @@ from pytest_parity.capture.optimizers import (
     OptimizerObserver,
     Snapshot,
     hyperparameters,
+    is_flat,
     isolated_step,
     needs_closure,
     snapshot,
@@ -37,6 +38,7 @@ __all__ = [
     "Streams",
     "TensorTable",
     "hyperparameters",
+    "is_flat",
     "isolated_step",
     "kept_generators",
     "leaves",
@@ -92,7 +94,9 @@ class Capture:
         ]
         self._gradients_seen: set[str] = set()
         self._updates_seen = False
+        self._at_start: dict[str, str] = {}
         self._after_step: dict[str, str] = {}
+        self._changed_before: dict[str, None] = {}
         self.steps_taken = [0] * len(self.optimizers)
         self.step: int | None = None
         """The step that was begun last."""
@@ -125,6 +129,8 @@ class Capture:
         self.refresh()
         self._gradients_seen.clear()
         self._after_step.clear()
+        self._changed_before.clear()
+        self._at_start = {name: digest for place in range(len(self.optimizers)) for name, digest in self._held(place)}
         self._updates_seen = False
         self.steps_taken = [0] * len(self.optimizers)
         for observer in self._observers:
@@ -165,10 +171,11 @@ class Capture:
             for name, tensor in self.tensors.items():
                 self._observe(Site(Kind.UPDATED_WEIGHT, name), tensor)
 
-    def changed_after_step(self) -> list[str]:
-        """The parameters that the body has changed since their optimizer stepped (clipped, averaged, reset)."""
+    def changed_besides(self) -> list[str]:
+        """The parameters that something else than their optimizer's step has changed: clipped, averaged, reset."""
         left = ((name, self.tensors.get(name), digest) for name, digest in self._after_step.items())
-        return [name for name, tensor, digest in left if tensor is None or tensor_digest(tensor.detach()) != digest]
+        after = [name for name, tensor, digest in left if tensor is None or tensor_digest(tensor.detach()) != digest]
+        return list(dict.fromkeys([*self._changed_before, *after]))
 
     def _observe_state(self, place: int, optimizer: torch.optim.Optimizer) -> None:
         for parameter, state in optimizer.state.items():
@@ -189,7 +196,12 @@ class Capture:
 
     def _begin(self, place: int) -> Callable[[], None]:
         def stepping() -> None:
-            if self.modules.step is not None and self._stepping_callback is not None:
+            if self.modules.step is None:
+                return
+            for name, digest in self._held(place):
+                if self._at_start.get(name) != digest:
+                    self._changed_before.setdefault(name)
+            if self._stepping_callback is not None:
                 self._stepping_callback(place)
 
         return stepping
@@ -218,9 +230,13 @@ class Capture:
 
     def _remember(self, place: int) -> None:
         """What an optimizer has made of its parameters, as digests."""
+        self._after_step.update(self._held(place))
+
+    def _held(self, place: int) -> Iterator[tuple[str, str]]:
+        """The digests of an optimizer's parameters, where updates are observed."""
         if Kind.UPDATED_WEIGHT in self._kinds:
             for group in self.optimizers[place].param_groups:
                 for parameter in group["params"]:
                     name = self.name_of(parameter)
                     if name is not None:
-                        self._after_step[name] = tensor_digest(parameter.detach())
+                        yield name, tensor_digest(parameter.detach())

@@ -18,6 +18,7 @@ __all__ = [
     "OptimizerObserver",
     "Snapshot",
     "hyperparameters",
+    "is_flat",
     "isolated_step",
     "needs_closure",
     "snapshot",
@@ -53,8 +54,17 @@ class OptimizerObserver:
         self._depth = 0
 
     def reset(self) -> None:
-        """Begin anew, after a step that may have raised."""
+        """Begin anew, after a step that may have raised.
+
+        The hook before a step is the last of those there are, so that it sees the gradients that are applied; the one
+        after it is the first, so that what the user's hooks then change is seen to be theirs.
+        """
         self._depth = 0
+        if self._handles:
+            before, after = self._handles
+            registered = vars(self.optimizer)  # the hooks' own dictionaries are ordered, and typed as if they were not
+            registered["_optimizer_step_pre_hooks"].move_to_end(before.id)
+            registered["_optimizer_step_post_hooks"].move_to_end(after.id, last=False)
 
     def attach(self) -> None:
         """Register the hooks."""
@@ -151,8 +161,16 @@ def snapshot(optimizer: torch.optim.Optimizer) -> Snapshot:
     memo: dict[int, Any] = {id(optimizer): optimizer}
     memo.update((id(parameter), parameter) for group in optimizer.param_groups for parameter in group["params"])
     own = {name: value for name, value in vars(optimizer).items() if name not in _NOT_COPIED}
-    groups = ({**group} for group in optimizer.param_groups)
-    return Snapshot(tuple(groups), copy.deepcopy(own, memo))
+    return Snapshot(copy.deepcopy(tuple(optimizer.param_groups), memo), copy.deepcopy(own, memo))
+
+
+def is_flat(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether the state is tensors and numbers by parameter, which is what a stand-in can be given."""
+    return all(
+        isinstance(key, torch.Tensor)
+        and all(isinstance(value, (torch.Tensor, bool, int, float)) for value in state.values())
+        for key, state in optimizer.state.items()
+    )
 
 
 def isolated_step(
@@ -233,7 +251,10 @@ def _step_copy(
     memo: dict[int, Any] = {id(optimizer): stand_in, **{id(parameter): twin for parameter, twin in copies.items()}}
     stand_in.__dict__.update(copy.deepcopy(before.attributes, memo))
     stand_in.param_groups = [
-        {**group, "params": [copies[parameter] for parameter in group["params"] if parameter in copies]}
+        {
+            **{name: copy.deepcopy(value, memo) for name, value in group.items() if name != "params"},
+            "params": [copies[parameter] for parameter in group["params"] if parameter in copies],
+        }
         for group in before.groups
     ]
     stand_in.state = defaultdict(dict, state)

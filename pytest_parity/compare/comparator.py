@@ -26,6 +26,7 @@ __all__ = ["Comparator", "Leave"]
 Leave = Callable[[int, int, Site, "torch.Tensor | None"], None]
 """Takes a failing tensor of the candidate (step, order, site, tensor) at the moment it is seen."""
 
+_STARTS = frozenset({Kind.WEIGHT, Kind.GRADIENT, Kind.OPTIMIZER})
 _CALLS = frozenset({Kind.INPUT, Kind.ACTIVATION, Kind.ACTIVATION_GRADIENT})
 
 
@@ -142,7 +143,8 @@ class Comparator:
             return
         own = None if isolated else self._spool.get(Site(Kind.WEIGHT, site.path))
         outcome = self._update(entry, start, new, own, self._tolerance(entry, new, None))
-        if site in self._found and not again:  # judged in isolation; what its own gradients led to stands beside
+        earlier = self._found.get(site)
+        if earlier is not None and not again:  # judged in isolation; what its own gradients led to stands beside
             if outcome.verdict.fails:
                 self.own_updates.setdefault(f"{self._own(site) or site} in step {self.step}")
             return
@@ -150,7 +152,8 @@ class Comparator:
         if outcome.verdict is not Verdict.EQUAL:
             if self.keeps:
                 self._spool.put(site, new)
-            if outcome.verdict.fails and self._leave is not None:
+            left = earlier is not None and earlier.verdict.fails
+            if outcome.verdict.fails and self._leave is not None and not left:
                 self._leave(self.step, entry.order, site, new)
 
     def rejudge(self, kinds: frozenset[Kind], call: Tolerance, where: str) -> None:
@@ -176,6 +179,16 @@ class Comparator:
                 self._settle(entry, self._update(entry, start, kept, own, call), isolated=isolated)
             else:
                 self._settle(entry, self._compare(entry, kept, call))
+
+    def starts_equal(self, path: str) -> bool:
+        """Whether a parameter's weight, gradient and optimizer state all began this step bit for bit as the golden's."""
+        begun = [site for site in self._expected if site.path == path and site.kind in _STARTS]
+        found = [self._found.get(site) for site in begun]
+        return bool(begun) and all(one is not None and one.verdict is Verdict.EQUAL for one in found)
+
+    def forget_starts(self) -> None:
+        """The candidate's own weights at the step's start are no more: the reference's are in their place."""
+        self._spool.forget(Kind.WEIGHT)
 
     def has(self, kinds: frozenset[Kind]) -> bool:
         """Whether the golden or the candidate has a site of ``kinds`` in this step."""

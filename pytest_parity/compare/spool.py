@@ -8,7 +8,7 @@ from io import BufferedRandom
 
 import torch
 
-from pytest_parity.site import Site
+from pytest_parity.site import Kind, Site
 
 __all__ = ["Spool"]
 
@@ -64,6 +64,10 @@ class Spool:
             self._file.seek(kept.offset)
             self._file.readinto(data.numpy().data)
         return data.view(kept.dtype).view(kept.shape)
+
+    def forget(self, kind: Kind) -> None:
+        """Forget what was kept of a kind."""
+        self._kept = {site: kept for site, kept in self._kept.items() if site.kind is not kind}
 
     def clear(self) -> None:
         """Forget everything."""

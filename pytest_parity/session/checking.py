@@ -49,7 +49,7 @@ class Checking(Run):
             names=self.names,
             leave=self._leftovers.add,
         )
-        self._updates = Updates(self.reference, self.comparator)
+        self._updates = Updates(self.reference, self.comparator, streams)
         self._loaded = False
         self._device = torch.get_default_device()
         self._never: set[str] | None = None
@@ -152,10 +152,21 @@ class Checking(Run):
         if step - 1 in self.golden.steps:  # else nothing of the candidate's led here
             self.capture.observe_states()
             self.comparator.fill({Kind.OPTIMIZER})
+            if not self.reference.info(step - 1).get("updated"):  # else what that step changed is judged as its update
+                self._observe_weights()
         elif step:
             self.reference.set_rates(step, self.capture.optimizers)
         self.capture.refresh()
         self.reference.restart(step, self.capture.tensors, self.capture.optimizers, self.capture.name_of)
+
+    def _observe_weights(self) -> None:
+        """Judge the weights that the candidate's step before has left, before the reference's take their place."""
+        assert self.capture is not None
+        self.capture.refresh()
+        for name, tensor in self.capture.tensors.items():
+            self.comparator.see(Site(Kind.WEIGHT, name), tensor)
+        self.comparator.fill({Kind.WEIGHT})
+        self.comparator.forget_starts()
 
     def _batch_tensor(self, name: str, path: str) -> torch.Tensor:
         assert self.step is not None
@@ -202,7 +213,8 @@ class Checking(Run):
     def observe(self, site: Site, value: torch.Tensor | None, call: Tolerance | None = None) -> None:
         """Compare one observation."""
         if site.kind is Kind.UPDATED_WEIGHT and value is not None:
-            self.comparator.see_update(site, value, isolated=False, again=self._updates.own_decides(site.path))
+            decides = self._updates.own_decides(site.path) or self.comparator.starts_equal(site.path)
+            self.comparator.see_update(site, value, isolated=False, again=decides)
         else:
             self.comparator.see(site, value, call)
 
@@ -272,6 +284,9 @@ class Checking(Run):
             yield self._leftovers.note
         yield from self._updates.notes()
         yield from self.comparator.notes()
+        steps = self.golden.manifest["steps"].values()
+        if self.capture is not None and not any("gradient" in step.get("sizes", {"gradient": 0}) for step in steps):
+            yield "no gradient was observed: backward did not run, or gradients were cleared before the step ended"
         if self.capture is None:
             return
         said = {

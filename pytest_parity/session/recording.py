@@ -192,11 +192,11 @@ class Recording(Run):
         self._info.setdefault("hyperparameters", {})[str(place)] = hyperparameters(self.capture.optimizers[place])
 
     def _before_updates(self) -> None:
-        """Keep which weights changed after their optimizer's step: their update is not the optimizer's alone."""
+        """Keep which weights changed besides their optimizer's step: their update is not the optimizer's alone."""
         assert self.capture is not None
-        changed = self.capture.changed_after_step()
+        changed = self.capture.changed_besides()
         if changed:
-            self._info["changed_after_step"] = changed
+            self._info["changed_besides"] = changed
 
     def _open_step(self, step: int) -> None:
         self._order = 0

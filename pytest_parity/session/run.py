@@ -58,6 +58,8 @@ class Run(ABC):
         self.capture: Capture | None = None
         self.watching: Watching | None = None
         self.inputs: dict[str, Any] = {}
+        self.settled: int | None = None
+        """The step of a loop that has ended; what the model is left with then belongs to others."""
         self.skipping = False
         """Whether the loop is in a step that is not kept: what its body asserts is not recorded."""
         self.named: set[Site] = set()
@@ -117,7 +119,7 @@ class Run(ABC):
     def close_step(self) -> None:
         """Close the current step, if there is one."""
         if self.step is not None:
-            if self.capture is not None and self.capture.step == self.step:
+            if self.capture is not None and self.capture.step == self.step != self.settled:
                 self.capture.gradients()  # also those of a backward after the watch
                 self.capture.updates()
                 self.capture.end_step()

@@ -1,7 +1,7 @@
 """Updates: how the optimizers' steps of a check are judged.
 
 Each by a stand-in that steps from the reference's weights, state and gradients. Where that cannot be done, or where
-weights change after the step, what the candidate's own gradients led to decides, and a note says why.
+weights change besides the step, what the candidate's own gradients led to decides, and a note says why.
 """
 
 from __future__ import annotations
@@ -10,7 +10,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
-from pytest_parity.capture import Capture, Snapshot, hyperparameters, snapshot
+import torch
+
+from pytest_parity.capture import (
+    Capture,
+    Snapshot,
+    Streams,
+    hyperparameters,
+    is_flat,
+    kept_generators,
+    snapshot,
+)
 from pytest_parity.compare.comparator import Comparator
 from pytest_parity.errors import ParityError
 from pytest_parity.result import Delta
@@ -28,7 +38,9 @@ _HELD = frozenset({Kind.OPTIMIZER, Kind.UPDATED_WEIGHT})
 class Updates:
     """The optimizers of one capture, in one check."""
 
-    def __init__(self, reference: Reference, comparator: Comparator) -> None:
+    def __init__(self, reference: Reference, comparator: Comparator, streams: Streams) -> None:
+        self._streams = streams
+        self._drawn_from: list[torch.Tensor] = []
         self.capture: Capture | None = None
         self._reference = reference
         self._comparator = comparator
@@ -50,6 +62,7 @@ class Updates:
         assert self.capture is not None
         self._snapshots.pop(place, None)
         if Kind.UPDATED_WEIGHT in self._comparator.kinds:
+            self._drawn_from = self._streams.states()
             with suppress(Exception):  # an attribute that cannot be copied is an obstacle, which _isolate names
                 self._snapshots[place] = snapshot(self.capture.optimizers[place])
 
@@ -71,12 +84,12 @@ class Updates:
             self._own.update(self._held(place))
 
     def finishing(self) -> None:
-        """Where weights change after their optimizer's step, on either side, what they end as decides."""
+        """Where weights change besides their optimizer's step, on either side, what they end as decides."""
         assert self.capture is not None
-        recorded = self._reference.info(self._comparator.step).get("changed_after_step", ())
-        changed = {*self.capture.changed_after_step(), *recorded}
+        recorded = self._reference.info(self._comparator.step).get("changed_besides", ())
+        changed = {*self.capture.changed_besides(), *recorded}
         if changed:
-            self._obstacles.setdefault("weights change after the optimizer's step")
+            self._obstacles.setdefault("weights change besides the optimizer's step")
             self._own.update(changed)
 
     def place_of(self, deltas: Iterable[Delta]) -> int:
@@ -101,6 +114,15 @@ class Updates:
         optimizer, before = self.capture.optimizers[place], self._snapshots.get(place)
         if before is None:
             return f"{type(optimizer).__name__} cannot be copied"
+        if not is_flat(optimizer):
+            return f"{type(optimizer).__name__} keeps more than a tensor or a number for each parameter"
+        with kept_generators():
+            self._streams.leave(self._drawn_from)
+            return self._step_stand_in(step, place, before)
+
+    def _step_stand_in(self, step: int, place: int, before: Snapshot) -> str:
+        assert self.capture is not None
+        optimizer = self.capture.optimizers[place]
         try:
             for name, new in self._reference.isolated(step, place, optimizer, before, self.capture.name_of):
                 self._comparator.see_update(Site(Kind.UPDATED_WEIGHT, name), new, isolated=True)

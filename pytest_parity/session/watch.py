@@ -22,6 +22,7 @@ class Steps(Protocol):
 
     streams: Streams
     skipping: bool
+    settled: int | None
 
     def batches(self, loader: Iterable[Any], limit: int | None, keep: Keep) -> Iterator[tuple[int, Any, bool]]:
         """Yield each step's number, its batch, and whether it is kept; a kept one is open while it is out."""
@@ -86,10 +87,11 @@ class Watch:
 
     def _run(self, batches: Iterator[tuple[int, Any, bool]]) -> Iterator[Any]:
         assert self._capture is not None
-        for _step, batch, kept in batches:
+        for step, batch, kept in batches:
             yield batch
             if kept:
                 self._capture.end_step()
+                self._steps.settled = step
 
 
 def _check(limit: int | None, keep: Keep) -> None:
