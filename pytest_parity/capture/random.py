@@ -29,13 +29,12 @@ class Streams:
         self.case = case
         self.policy = policy
         self.seed = seed
-        self.devices: tuple[torch.device, ...] = ()
         self._generators: list[torch.Generator] = [torch.default_generator]
 
     def use(self, devices: Iterator[torch.device]) -> None:
         """Take the generators of these devices in, besides the CPU's."""
-        self.devices = tuple(dict.fromkeys(device for device in devices if device.type not in {"cpu", "meta"}))
-        self._generators = [torch.default_generator, *filter(None, map(_generator, self.devices))]
+        others = dict.fromkeys(device for device in devices if device.type not in {"cpu", "meta"})
+        self._generators = [torch.default_generator, *filter(None, map(_generator, others))]
 
     def seed_step(self, step: int, moment: str) -> None:
         """Seed python, numpy and torch for a step; ``moment`` is ``"batch"`` before the draw, ``"step"`` after it."""

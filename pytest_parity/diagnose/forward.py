@@ -51,6 +51,11 @@ def _module(step: Step, call: Call, first: Seen) -> Diagnosis:
 def _between(step: Step, call: Call, first: Seen) -> Diagnosis:
     caller = step.caller(call)
     before = [seen for seen in step.forward if seen not in call.sites]
+    return _in_caller(step, caller, first, after=step.last_agreeing(before, first.order))
+
+
+def _in_caller(step: Step, caller: Call | None, first: Seen, *, after: str = "") -> Diagnosis:
+    """What the caller's own code does between the calls of its children; the model's, where no caller was observed."""
     path, index = (caller.path, caller.index) if caller else (ROOT, 0)
     return Diagnosis(
         fault=Fault.BETWEEN,
@@ -58,8 +63,8 @@ def _between(step: Step, call: Call, first: Seen) -> Diagnosis:
         step=first.delta.step,
         module=step.own_module(path, index),
         reference=path,
-        after=step.last_agreeing(before, first.order),
-        hints=_call_counts(step, call.path),
+        after=after,
+        hints=_call_counts(step, first.site.path),
     )
 
 
@@ -89,16 +94,7 @@ def _further(step: Step, failing: list[Seen]) -> Diagnosis:
     if call is not None and first.site.kind is Kind.ACTIVATION:
         return _module(step, call, first)
     caller = step.caller(call or same[-1]) if call or same else None
-    path, index = (caller.path, caller.index) if caller else (ROOT, 0)
-    return Diagnosis(
-        fault=Fault.BETWEEN,
-        site=first.delta.site,
-        step=first.delta.step,
-        module=step.own_module(path, index),
-        reference=path,
-        after="",
-        hints=_call_counts(step, first.site.path),
-    )
+    return _in_caller(step, caller, first)
 
 
 def _call_counts(step: Step, path: str) -> tuple[str, ...]:

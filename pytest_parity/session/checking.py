@@ -242,10 +242,6 @@ class Checking(Run):
                 f"{where} compares nothing: step {self.step} of {self.settings.case} has no "
                 f"{' or '.join(sorted(kind.value for kind in kinds))} on either side. Was backward run before it?"
             )
-        self.raise_if_failing(kinds)
-
-    def raise_if_failing(self, kinds: frozenset[Kind]) -> None:
-        """Raise if the current step fails at a site of ``kinds``."""
         if self.comparator.fails(kinds):
             raise self.failure()
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from pytest_parity.capture import POLICIES, Capture, Streams, kept_generators, leaves
+from pytest_parity.capture import POLICIES, Streams, kept_generators, leaves
 from pytest_parity.compare.region import Valid
 from pytest_parity.compare.tolerance import make
 from pytest_parity.errors import ParityFailure, UsageError
@@ -124,11 +124,8 @@ class Parity:
             replay=marker.replay if replay is None else tuple(replay),
             tolerances=dict(tolerances or {}),
         )
-        self._watch = Watch(lambda: self._capture(watching), self._run)
+        self._watch = Watch(lambda: self._run.make_capture(watching), self._run)
         return self._watch
-
-    def _capture(self, watching: Watching) -> Capture:
-        return self._run.make_capture(watching)
 
     # what comes out
 
