@@ -26,7 +26,8 @@ import torch
 from benchmarks.workloads import GPT, Tiny, Workload
 from pytest_parity.errors import ParityFailure
 from pytest_parity.result import Comparison, Recorded
-from pytest_parity.session import Mode, Parity, Settings
+from pytest_parity.session import Parity
+from pytest_parity.settings import Mode, Settings
 
 KINDS = ("batch", "weight", "activation", "gradient", "updated_weight")
 TOLERANCES = {

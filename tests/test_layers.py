@@ -14,7 +14,7 @@ PACKAGE = Path(pytest_parity.__file__).parent
 LAYERS = [
     {"errors", "hookspec"},
     {"site", "result"},
-    {"golden", "names", "contract", "curves", "report"},
+    {"settings", "golden", "names", "contract", "curves", "report"},
     {"capture", "compare"},
     {"diagnose"},
     {"session"},

@@ -12,9 +12,10 @@ import pytest
 
 from pytest_parity.errors import ParityError, UsageError
 from pytest_parity.golden.cases import check_case_name
-from pytest_parity.plugin.marker import Marker, read_marker
+from pytest_parity.plugin.marker import read_marker
 from pytest_parity.plugin.options import OPTIONS
 from pytest_parity.plugin.text import shortened
+from pytest_parity.settings import MarkerOptions
 
 __all__ = [
     "CASES",
@@ -37,7 +38,7 @@ class Plan:
     """What a test's marker, the project's hook and the test's own name come to."""
 
     case: str
-    marker: Marker
+    marker: MarkerOptions
 
 
 _PLAN = pytest.StashKey[Plan]()
@@ -73,9 +74,9 @@ def plan_of(item: pytest.Item) -> Plan:
 
 
 def _make_plan(item: pytest.Item) -> Plan:
-    marker = read_marker(item)
-    if marker.case is not None:
-        return Plan(marker.case, marker)
+    named, marker = read_marker(item)
+    if named is not None:
+        return Plan(named, marker)
     case = item.ihook.pytest_parity_case(item=item)
     if case is None:
         return Plan(default_case(_nodeid(item)), marker)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,10 +15,11 @@ from pytest_parity.plugin.options import OPTIONS, Options
 from pytest_parity.plugin.outcome import holding
 from pytest_parity.plugin.provenance import provenance
 from pytest_parity.plugin.tables import checked_tolerances
+from pytest_parity.settings import Mode, Settings
 
 if TYPE_CHECKING:
     from pytest_parity.plugin.cases import Plan
-    from pytest_parity.session import Mode, Parity, Settings
+    from pytest_parity.session import Parity
 
 __all__ = ["parity", "parity_names", "parity_seed", "parity_tolerances"]
 
@@ -63,10 +65,7 @@ def parity(
 
 
 def _settings(item: pytest.Item, plan: Plan, tolerances: Mapping[str, Any], names: Any, seed: Any) -> Settings:
-    from pytest_parity.session import MarkerOptions, Settings  # noqa: PLC0415
-
     options = item.config.stash[OPTIONS]
-    marker = plan.marker
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise UsageError(f"the fixture parity_seed returned {seed!r}; return a whole number")
     return Settings(
@@ -76,15 +75,7 @@ def _settings(item: pytest.Item, plan: Plan, tolerances: Mapping[str, Any], name
         out=options.out,
         memory=options.memory,
         seed=seed,
-        marker=MarkerOptions(
-            names=marker.names,
-            kinds=marker.kinds,
-            rtol=marker.rtol,
-            atol=marker.atol,
-            valid=marker.valid,
-            rng=marker.rng or options.rng,
-            replay=marker.replay,
-        ),
+        marker=replace(plan.marker, rng=plan.marker.rng or options.rng),
         tolerances=checked_tolerances(tolerances, origin="the fixture parity_tolerances"),
         names=names,
         strict=options.strict,
@@ -93,7 +84,5 @@ def _settings(item: pytest.Item, plan: Plan, tolerances: Mapping[str, Any], name
 
 
 def _mode(options: Options, case: str) -> Mode:
-    from pytest_parity.session import Mode  # noqa: PLC0415
-
     writes = options.record or (options.missing and case not in cases(options.root))
     return Mode.RECORD if writes else Mode.CHECK

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -13,35 +12,25 @@ from pytest_parity.errors import UsageError
 from pytest_parity.golden.cases import check_case_name
 from pytest_parity.plugin.options import RNG_MODES
 from pytest_parity.plugin.text import nearest, quoted
+from pytest_parity.settings import MarkerOptions
 from pytest_parity.site import Kind
 
-__all__ = ["SIGNATURE", "Marker", "read_marker"]
+__all__ = ["SIGNATURE", "read_marker"]
 
 SIGNATURE = "parity(case, *, names, kinds, rtol, atol, valid, rng, replay)"
 _KEYWORDS = ("case", "names", "kinds", "rtol", "atol", "valid", "rng", "replay")
 
 
-@dataclass(frozen=True, slots=True)
-class Marker:
-    """A test's markers, read together: each keyword from the marker nearest to the test that gives it."""
+def read_marker(item: pytest.Item) -> tuple[str | None, MarkerOptions]:
+    """The case, if one is named, and the options of a test's markers, its class's and its module's, read together.
 
-    case: str | None = None
-    names: Any = None
-    kinds: frozenset[Kind] | None = None
-    rtol: float | None = None
-    atol: float | None = None
-    valid: Mapping[str, Any] | None = None
-    rng: str | None = None
-    replay: tuple[str, ...] = ()
-
-
-def read_marker(item: pytest.Item) -> Marker:
-    """Read and validate the markers of a test, its class and its module; raises ``UsageError``."""
+    Of each keyword the marker nearest to the test that gives it counts. Raises ``UsageError``.
+    """
     found: dict[str, Any] = {}
     for mark in item.iter_markers("parity"):
         for keyword, value in _validated(mark).items():
             found.setdefault(keyword, value)
-    return Marker(**found)
+    return found.pop("case", None), MarkerOptions(**found)
 
 
 def _validated(mark: pytest.Mark) -> dict[str, Any]:

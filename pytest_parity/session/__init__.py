@@ -3,6 +3,5 @@
 from __future__ import annotations
 
 from pytest_parity.session.parity import Parity
-from pytest_parity.session.settings import MarkerOptions, Mode, Settings
 
-__all__ = ["MarkerOptions", "Mode", "Parity", "Settings"]
+__all__ = ["Parity"]

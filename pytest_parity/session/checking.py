@@ -24,9 +24,9 @@ from pytest_parity.session.counterpart import Counterpart
 from pytest_parity.session.leftovers import Leftovers
 from pytest_parity.session.reference import Reference
 from pytest_parity.session.run import LOADER, Run, Watching, regions_from_plain
-from pytest_parity.session.settings import Settings
 from pytest_parity.session.updates import Updates
 from pytest_parity.session.watch import Keep
+from pytest_parity.settings import Settings
 from pytest_parity.site import Kind, Site
 
 __all__ = ["Checking"]

@@ -19,9 +19,9 @@ from pytest_parity.result import Comparison, Recorded, Tolerance
 from pytest_parity.session.checking import Checking
 from pytest_parity.session.recording import Recording
 from pytest_parity.session.run import Run, Watching
-from pytest_parity.session.settings import Mode, Settings
 from pytest_parity.session.values import is_leaf, tensors
 from pytest_parity.session.watch import Watch
+from pytest_parity.settings import Mode, Settings
 from pytest_parity.site import Kind, Site
 
 __all__ = ["Parity"]

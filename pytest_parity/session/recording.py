@@ -17,8 +17,8 @@ from pytest_parity.golden.writer import GoldenWriter
 from pytest_parity.names import BoundNames
 from pytest_parity.result import Comparison, Recorded, Tolerance
 from pytest_parity.session.run import LOADER, Run, Watching, kept, plain_regions
-from pytest_parity.session.settings import Settings
 from pytest_parity.session.watch import Keep
+from pytest_parity.settings import Settings
 from pytest_parity.site import Kind, Site
 
 __all__ = ["Recording"]

@@ -13,8 +13,8 @@ from pytest_parity.capture import Capture, Streams, pack
 from pytest_parity.compare.region import Region, Valid
 from pytest_parity.errors import UsageError
 from pytest_parity.result import Comparison, Recorded, Tolerance
-from pytest_parity.session.settings import Settings
 from pytest_parity.session.watch import Keep
+from pytest_parity.settings import Settings
 from pytest_parity.site import DEFAULT_KINDS, Kind, Site
 
 __all__ = ["LOADER", "Run", "Watching", "kept"]

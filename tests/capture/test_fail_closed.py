@@ -12,7 +12,7 @@ from parity_studio import Studio
 from torch import nn
 
 from pytest_parity import CaptureError, UsageError
-from pytest_parity.session import MarkerOptions
+from pytest_parity.settings import MarkerOptions
 
 BATCHES = [torch.randn(4, 3, generator=torch.Generator().manual_seed(i)) for i in range(3)]
 After = Callable[[nn.Module, torch.optim.Optimizer], None]

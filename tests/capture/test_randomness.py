@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from pytest_parity.errors import ParityFailure
-from pytest_parity.session import MarkerOptions
+from pytest_parity.settings import MarkerOptions
 from pytest_parity.site import Kind
 
 X = torch.randn(16, 8, generator=torch.Generator().manual_seed(7))

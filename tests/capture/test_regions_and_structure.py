@@ -12,7 +12,7 @@ from torch import nn
 
 from pytest_parity import ParityFailure, Valid
 from pytest_parity.errors import NameMapError
-from pytest_parity.session import MarkerOptions
+from pytest_parity.settings import MarkerOptions
 
 LENGTHS = [5, 3]
 

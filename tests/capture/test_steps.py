@@ -11,7 +11,7 @@ from parity_studio import Studio
 from torch import nn
 
 from pytest_parity.errors import GoldenError, LoadError, ParityFailure, UsageError
-from pytest_parity.session import MarkerOptions
+from pytest_parity.settings import MarkerOptions
 from pytest_parity.site import Kind
 
 BATCHES = [torch.randn(6, 8, generator=torch.Generator().manual_seed(i)) for i in range(3)]

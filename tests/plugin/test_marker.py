@@ -57,8 +57,9 @@ def test_each_keyword_comes_from_the_nearest_marker(pytester: pytest.Pytester):
         class TestA:
             @pytest.mark.parity("named")
             def test_a(self, parity_marker):
-                assert (parity_marker.case, parity_marker.rtol, parity_marker.atol) == ("named", 0.5, 0.25)
-                assert parity_marker.rng == "global"
+                case, options = parity_marker
+                assert (case, options.rtol, options.atol) == ("named", 0.5, 0.25)
+                assert options.rng == "global"
         """
     )
     pytester.makeconftest(

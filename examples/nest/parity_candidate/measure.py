@@ -22,7 +22,7 @@ from nest_ssl import NEST_NAMES
 from pretraining import pretrain
 
 from pytest_parity import Comparison, Metrics, Parity, ParityFailure, Site
-from pytest_parity.session import Mode, Settings
+from pytest_parity.settings import Mode, Settings
 
 ZERO_GRADIENT = ("self_attn.linear_k.bias", "conv.depthwise_conv.bias")
 

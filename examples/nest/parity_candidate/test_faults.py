@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from pretraining import pretrain
 
 from pytest_parity import Comparison, Kind, Parity, ParityFailure, Site, Verdict
-from pytest_parity.session import Mode, Settings
+from pytest_parity.settings import Mode, Settings
 
 
 @pytest.fixture
