@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pytest_parity.compare.region import Valid
     from pytest_parity.golden.reader import Golden
     from pytest_parity.session.direct import assert_parity, capture_model, compare_goldens
+    from pytest_parity.session.equivalent import assert_equivalent
     from pytest_parity.session.parity import Parity
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "UsageError",
     "Valid",
     "Verdict",
+    "assert_equivalent",
     "assert_parity",
     "capture_model",
     "compare_goldens",
@@ -60,6 +62,7 @@ _LAZY = {
     "Golden": "golden.reader",
     "Parity": "session.parity",
     "Valid": "compare.region",
+    "assert_equivalent": "session.equivalent",
     "assert_parity": "session.direct",
     "capture_model": "session.direct",
     "compare_goldens": "session.direct",

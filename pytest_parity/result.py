@@ -6,7 +6,22 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
 
-__all__ = ["Comparison", "Delta", "Diagnosis", "Fault", "Metrics", "Recorded", "Tolerance", "Verdict"]
+__all__ = [
+    "IGNORED",
+    "UNCOVERED",
+    "Character",
+    "Comparison",
+    "Coverage",
+    "Delta",
+    "Diagnosis",
+    "Difference",
+    "Fault",
+    "Metrics",
+    "Noise",
+    "Recorded",
+    "Tolerance",
+    "Verdict",
+]
 
 
 class Verdict(str, Enum):
@@ -25,6 +40,8 @@ class Verdict(str, Enum):
     """In the golden, not in the candidate."""
     EXTRA = "extra"
     """In the candidate, not in the golden."""
+    EMPTY = "empty"
+    """On both sides, and no element there to compare."""
     VACUOUS = "vacuous"
     """Within a tolerance that could not have failed: atol is not below the reference's largest magnitude."""
     BELOW_NOISE = "below_noise"
@@ -45,17 +62,69 @@ class Verdict(str, Enum):
         return self not in _NOT_COMPARED
 
 
-_FAILING = frozenset({Verdict.DIFFERS, Verdict.SHAPE, Verdict.DTYPE, Verdict.NONFINITE, Verdict.MISSING, Verdict.EXTRA})
-_NOT_COMPARED = frozenset({Verdict.MISSING, Verdict.EXTRA, Verdict.UNOBSERVABLE})
+_FAILING = frozenset(
+    {
+        Verdict.DIFFERS,
+        Verdict.SHAPE,
+        Verdict.DTYPE,
+        Verdict.NONFINITE,
+        Verdict.MISSING,
+        Verdict.EXTRA,
+        Verdict.EMPTY,
+    }
+)
+_NOT_COMPARED = frozenset({Verdict.MISSING, Verdict.EXTRA, Verdict.EMPTY, Verdict.UNOBSERVABLE})
 
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """``|actual - expected| <= atol + rtol * |expected|``; ``origin`` names where it was declared."""
+    """``|actual - expected| <= atol + rtol * |expected|``, or a factor of the noise floor where there is a ``factor``.
+
+    ``origin`` names where it was declared.
+    """
 
     rtol: float
     atol: float
     origin: str = "dtype default"
+    factor: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """How far a tensor is from the reference's, beside how far the reference itself moves: its noise floor.
+
+    ``norm`` is ``||a-r||``, ``gain`` is ``|<a,r>/<r,r> - 1|`` (0 where the site is below noise, or ``r`` is 0). Of
+    integers and booleans ``norm`` is the share of elements that are others, and there is no gain.
+    """
+
+    norm: float
+    norm_floor: float
+    gain: float
+    gain_floor: float
+    factor: float
+    unstable: bool = False
+    """The reference's integers flip there in every draw."""
+
+    @property
+    def norm_ratio(self) -> float:
+        """The norm in multiples of its floor."""
+        return _ratio(self.norm, self.norm_floor)
+
+    @property
+    def gain_ratio(self) -> float:
+        """The gain in multiples of its floor."""
+        return _ratio(self.gain, self.gain_floor)
+
+    @property
+    def ratio(self) -> float:
+        """The larger of the two; above ``factor`` the site differs."""
+        return max(self.norm_ratio, self.gain_ratio)
+
+
+def _ratio(error: float, floor: float) -> float:
+    if error == 0:
+        return 0.0
+    return error / floor if floor else float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +173,8 @@ class Delta:
     """The candidate's own name of the site, where it is another."""
     detail: str = ""
     """What the verdict is about where no metrics are: two shapes, two dtypes."""
+    noise: Noise | None = None
+    """Where the noise floor decided."""
 
 
 class Fault(str, Enum):
@@ -153,6 +224,64 @@ class Diagnosis:
 
 
 @dataclass(frozen=True, slots=True)
+class Difference:
+    """A setting that had another value in the golden's run; values are as they are shown."""
+
+    about: str
+    """``constant`` of a module, ``optimizer``, or ``config``."""
+    name: str
+    golden: str
+    here: str
+    where: str = ""
+    """The candidate's own path of the module, or the optimizer's class."""
+    likely: bool = False
+    """Whether it belongs to what diverges first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Character:
+    """What a failing step's errors look like taken together, told where they tell it.
+
+    ``drift``: the environment is another, and every site moved a little. ``regression``: one module moved: sites before
+    it agree or moved a little, and at ``site`` (the candidate's own name) the error jumps from ``before``, the largest
+    until then, to ``here``. Errors are ``||a-r||/||r||``, or multiples of the noise floor where ``floors``; ``before``
+    and ``here`` of a drift are the smallest and the largest of those measured.
+    """
+
+    drift: bool
+    moved: int
+    """Sites that are not bitwise equal, of ``sites``."""
+    sites: int
+    before: float
+    here: float
+    floors: bool = False
+    site: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How much of what was recorded, in the steps that a check came to, was compared.
+
+    Parameters by name, module calls by step, name and index; of a parameter or a call that counts as compared every
+    recorded site was. Elements are those inside of valid regions; how many were compared is ``Comparison.elements``.
+    """
+
+    parameters: int = 0
+    parameters_recorded: int = 0
+    calls: int = 0
+    calls_recorded: int = 0
+    elements_recorded: int = 0
+    ignored: dict[str, int] = field(default_factory=dict)
+    """Each pattern of ``ignore`` that has found a site, to the number of recorded sites that it excepts."""
+
+
+IGNORED = "ignored"
+"""Among a comparison's counts: recorded sites that the test excepts by name."""
+UNCOVERED = "uncovered"
+"""Among a comparison's counts: sites of module calls that have no counterpart, and by ``coverage`` need none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """A case's check: what was compared out of what was recorded, and every site that is not equal or close."""
 
@@ -170,7 +299,13 @@ class Comparison:
     diagnosis: Diagnosis | None = None
     environment: dict[str, tuple[str, str]] = field(default_factory=dict)
     """What differs between the golden's environment and this one: name to (golden's, this one's)."""
+    differences: tuple[Difference, ...] = ()
+    """What the model, its optimizers and the configuration were set to differently, the likeliest explanation first."""
+    character: Character | None = None
     notes: tuple[str, ...] = ()
+    coverage: Coverage = field(default_factory=Coverage)
+    closest: Delta | None = None
+    """Of what passes by the noise floor, the site nearest to its bound."""
 
     @property
     def failures(self) -> tuple[Delta, ...]:
@@ -179,9 +314,12 @@ class Comparison:
 
     @property
     def passed(self) -> bool:
-        """Whether everything that was recorded was compared and agrees; never true of nothing."""
-        unobservable = self.counts.get(Verdict.UNOBSERVABLE.value, 0)
-        return self.compared > 0 and self.compared + unobservable == self.expected and not self.failures
+        """Whether everything that was recorded was compared and agrees, but for what the test excepts by name.
+
+        Never true of nothing.
+        """
+        excepted = sum(self.counts.get(key, 0) for key in (Verdict.UNOBSERVABLE.value, IGNORED, UNCOVERED))
+        return self.compared > 0 and self.compared + excepted == self.expected and not self.failures
 
     def to_plain(self) -> dict[str, Any]:
         """As dictionaries, lists, strings and numbers only (what a pytest report may carry)."""
@@ -198,6 +336,10 @@ class Comparison:
                 "steps": tuple(plain["steps"]),
                 "environment": {name: (pair[0], pair[1]) for name, pair in plain["environment"].items()},
                 "notes": tuple(plain["notes"]),
+                "coverage": Coverage(**plain["coverage"]),
+                "closest": plain["closest"] and _delta_from_plain(plain["closest"]),
+                "differences": tuple(Difference(**one) for one in plain["differences"]),
+                "character": plain["character"] and Character(**plain["character"]),
                 "diagnosis": diagnosis
                 and Diagnosis(**{**diagnosis, "fault": Fault(diagnosis["fault"]), "hints": tuple(diagnosis["hints"])}),
             }
@@ -209,15 +351,65 @@ def _plain_dict(items: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _delta_from_plain(plain: dict[str, Any]) -> Delta:
-    tolerance, metrics = plain["tolerance"], plain["metrics"]
+    tolerance, metrics, noise = plain["tolerance"], plain["metrics"], plain["noise"]
     return Delta(
         **{
             **plain,
             "verdict": Verdict(plain["verdict"]),
             "tolerance": tolerance and Tolerance(**tolerance),
             "metrics": metrics and Metrics(**{**metrics, "worst_index": tuple(metrics["worst_index"])}),
+            "noise": noise and Noise(**noise),
         }
     )
+
+
+@dataclass(frozen=True, slots=True)
+class SiteMoved:
+    """How far a golden's value at a site moved when the golden was replaced.
+
+    ``before`` and ``after`` are L2 norms (of an update, new minus start), or the value itself where there is one
+    element; of integers and booleans the share of elements that are others stands in ``after``, and ``before`` is 0.
+    ``times`` is the distance in multiples of the noise floor where there was one (``by_floor``), else of rounding.
+    """
+
+    site: str
+    step: int
+    before: float
+    after: float
+    times: float
+    by_floor: bool
+    exact: bool = False
+    """Integers or booleans."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What another golden in a golden's place moved."""
+
+    counts: dict[str, int]
+    """Sites that are ``equal``, moved ``within`` the factor of their floor or ``beyond``, ``new``, ``gone``, ``reshaped``."""
+    worst: tuple[SiteMoved, ...] = ()
+    """Those that moved, the farthest first; not all of them."""
+    losses: tuple[tuple[int, str, float, float], ...] = ()
+    """Step, name, before and after of each loss that moved; not all of them."""
+    others: tuple[str, ...] = ()
+    """Which sites are new, gone or of another shape or dtype, and how; not all of them."""
+    changes: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """What differs between the two environments and provenances: name to (before, after)."""
+    reason: str = ""
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> Moved:
+        """The inverse of ``asdict``, also after a round trip through JSON."""
+        return cls(
+            **{
+                **plain,
+                "worst": tuple(SiteMoved(**one) for one in plain["worst"]),
+                "losses": tuple((step, name, before, after) for step, name, before, after in plain["losses"]),
+                "others": tuple(plain["others"]),
+                "changes": {name: (pair[0], pair[1]) for name, pair in plain["changes"].items()},
+            }
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,3 +422,18 @@ class Recorded:
     size: int
     path: str
     notes: tuple[str, ...] = ()
+    moved: Moved | None = None
+    """Where a golden was there before."""
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> Recorded:
+        """The inverse of ``asdict``, also after a round trip through JSON."""
+        moved = plain["moved"]
+        return cls(
+            **{
+                **plain,
+                "steps": tuple(plain["steps"]),
+                "notes": tuple(plain["notes"]),
+                "moved": moved and Moved.from_plain(moved),
+            }
+        )

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_parity.site import Kind
 
-__all__ = ["MarkerOptions", "Mode", "Settings"]
+if TYPE_CHECKING:
+    from pytest_parity.golden.volatile import Volatile
+
+__all__ = ["MarkerOptions", "Mode", "Settings", "under_ci"]
+
+_FALSE = frozenset({"", "0", "false", "no", "off"})
+
+
+def under_ci() -> bool:
+    """Whether the environment variable CI says that this runs where nobody looks on."""
+    return os.environ.get("CI", "").strip().lower() not in _FALSE
 
 
 class Mode(str, Enum):
@@ -31,6 +42,11 @@ class MarkerOptions:
     valid: Mapping[str, Any] | None = None
     rng: str | None = None
     replay: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    coverage: float | None = None
+    allow_dtype: bool | None = None
+    factor: float | None = None
+    """Of the noise floor, in place of ``rtol`` and ``atol``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +54,8 @@ class Settings:
     """One test's case: its mode, where the goldens are (``root``), and what a failing check leaves (``out``).
 
     ``memory`` is a budget in bytes for what a check keeps of a step. ``tolerances`` is the fixture's table, ``names``
-    the fixture's name map; the marker's come before both.
+    the fixture's name map; the marker's come before both. ``volatile`` is where the golden is kept instead of ``root``:
+    in memory; nothing is left in ``out`` then.
     """
 
     mode: Mode
@@ -51,4 +68,22 @@ class Settings:
     tolerances: Mapping[str, Any] = field(default_factory=dict)
     names: Any = None
     strict: bool = False
+    ignore: tuple[str, ...] = ()
+    """Patterns of sites that are not judged in any of many tests; the marker's and the watch's are added."""
+    coverage: float = 1.0
+    """The share of the reference's module calls that must find a counterpart, where the test says no other."""
+    profile: str = ""
+    allow_dtype: bool = False
+    """Whether values of another dtype than the reference's are compared; else that is a verdict of its own."""
+    config: Mapping[str, Any] | None = None
+    """What the test is configured with, as plain nested tables; ``None``: nothing is known."""
+    draws: int = 0
+    """Of the noise floor, when recording; 0 records none."""
+    factor: float | None = None
+    """Of the noise floor, where nothing nearer to the test says another; ``None``: the dtype's."""
+    reason: str = ""
+    """Why a golden is recorded again; ``"env"`` claims that nothing but the environment is another."""
+    collect: bool = False
+    """Whether a failing helper lets the test go on, and the failure comes at its end."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    volatile: Volatile | None = None

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from enum import Enum
 from urllib.parse import unquote
 
-__all__ = ["CAUSAL_ORDER", "DEFAULT_KINDS", "ROOT", "Kind", "Site"]
+__all__ = ["CAUSAL_ORDER", "DEFAULT_KINDS", "INPUTS", "ROOT", "Kind", "Site"]
 
 ROOT = "(model)"
 """The path of the root module, whose own name in torch is the empty string."""
+
+INPUTS = "(inputs)"
+"""What the path of a gradient begins with that is an input's, and no parameter's."""
 
 
 class Kind(str, Enum):

@@ -34,7 +34,7 @@ class Studio:
         parity = Parity(self.settings(Mode.RECORD, marker=marker or MarkerOptions(), **options))
         try:
             body(parity)
-            parity.finish()
+            parity.finish(parity.repeating(body))
         finally:
             parity.abandon()
         return self.golden()

@@ -14,7 +14,7 @@ PACKAGE = Path(pytest_parity.__file__).parent
 LAYERS = [
     {"errors", "hookspec"},
     {"site", "result"},
-    {"settings", "golden", "names", "contract", "curves", "report"},
+    {"settings", "golden", "names", "contract", "curves", "report", "strategies"},
     {"capture", "compare"},
     {"diagnose"},
     {"session"},

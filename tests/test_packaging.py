@@ -36,7 +36,10 @@ def test_it_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile):
 
 def test_pytest_finds_the_plugin(wheel: zipfile.ZipFile):
     declared = wheel.read("pytest_parity-0.1.0.dist-info/entry_points.txt").decode()
-    assert declared.split() == ["[pytest11]", "parity", "=", "pytest_parity.plugin"]
+    assert declared.split() == [
+        *("[console_scripts]", "parity", "=", "pytest_parity.cli:main"),
+        *("[pytest11]", "parity", "=", "pytest_parity.plugin"),
+    ]
     (installed,) = entry_points(group="pytest11", name="parity")
     assert installed.value == "pytest_parity.plugin"
 

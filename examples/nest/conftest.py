@@ -10,7 +10,6 @@ import pytest
 import torch
 import workload
 from omegaconf import DictConfig
-from tolerances import TOLERANCES
 
 THREADS = int(os.environ.get("NEST_THREADS", "1"))
 """One, as the golden was recorded: how torch splits a sum over threads changes its last bits."""
@@ -35,8 +34,3 @@ def full(tmp_path: Path) -> DictConfig:
     """The configuration of the case nest/full."""
     return workload.full(tmp_path)
 
-
-@pytest.fixture
-def parity_tolerances() -> dict[str, tuple[float, float]]:
-    """The tolerances of these tests."""
-    return TOLERANCES

@@ -6,7 +6,7 @@ before it returns, so that later changes in place cannot reach them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 
@@ -26,6 +26,7 @@ from pytest_parity.capture.random import POLICIES, Streams, kept_generators
 from pytest_parity.capture.tree import Spec, leaves, pack, unpack
 from pytest_parity.golden.memory import tensor_digest
 from pytest_parity.names import BoundNames
+from pytest_parity.names.moves import in_reference, states_in_reference
 from pytest_parity.site import DEFAULT_KINDS, Kind, Site
 
 __all__ = [
@@ -75,9 +76,11 @@ class Capture:
         before_updates: Callable[[], None] | None = None,
     ) -> None:
         self.model = model
+        self.names = names
         self.optimizers = tuple(optimizers)
         self._table = TensorTable(model, names.path, known)
         self.tensors: dict[str, torch.Tensor] = {}
+        """The model's parameters and persistent buffers by ``names.path``: what is rearranged has a path of its own."""
         self._by_tensor: dict[int, str] = {}
         self.refresh()
         self._observe = observe
@@ -100,6 +103,8 @@ class Capture:
         self.steps_taken = [0] * len(self.optimizers)
         self.step: int | None = None
         """The step that was begun last."""
+        self.attached: Callable[[], None] | None = None
+        """Called when the hooks are on."""
         streams.use(tensor.device for tensor in self.tensors.values())
 
     def attach(self) -> None:
@@ -107,6 +112,8 @@ class Capture:
         self.modules.attach()
         for observer in self._observers:
             observer.attach()
+        if self.attached is not None:
+            self.attached()
 
     def detach(self) -> None:
         """Take the hooks off."""
@@ -120,8 +127,14 @@ class Capture:
         self._by_tensor = {id(tensor): name for name, tensor in self.tensors.items()}
 
     def name_of(self, parameter: torch.Tensor) -> str | None:
-        """The site path of a parameter or buffer, or ``None`` if the model does not hold it."""
+        """The path in ``tensors`` of a parameter or buffer, or ``None`` if the model does not hold it."""
         return self._by_tensor.get(id(parameter))
+
+    def weights(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Every parameter and persistent buffer by its site's path, as the reference has it arranged."""
+        for name, tensor in in_reference(self.names, self.tensors):
+            assert tensor is not None
+            yield name, tensor
 
     def begin_step(self, step: int) -> None:
         """Open a step: observe its start (weights, optimizer state), then the calls to come."""
@@ -137,7 +150,7 @@ class Capture:
             observer.reset()
         self.modules.begin_step(step)
         if Kind.WEIGHT in self._kinds:
-            for name, tensor in self.tensors.items():
+            for name, tensor in self.weights():
                 self._observe(Site(Kind.WEIGHT, name), tensor)
         self.observe_states()
 
@@ -168,31 +181,45 @@ class Capture:
             self.refresh()
             if self._before_updates is not None:
                 self._before_updates()
-            for name, tensor in self.tensors.items():
+            for name, tensor in self.weights():
                 self._observe(Site(Kind.UPDATED_WEIGHT, name), tensor)
 
     def changed_besides(self) -> list[str]:
         """The parameters that something else than their optimizer's step has changed: clipped, averaged, reset."""
         left = ((name, self.tensors.get(name), digest) for name, digest in self._after_step.items())
         after = [name for name, tensor, digest in left if tensor is None or tensor_digest(tensor.detach()) != digest]
-        return list(dict.fromkeys([*self._changed_before, *after]))
+        changed = (*self._changed_before, *after)
+        return list(dict.fromkeys(target for name in changed for target in self.names.tensors(name)))
 
     def _observe_state(self, place: int, optimizer: torch.optim.Optimizer) -> None:
+        rearranged: dict[str, dict[str, torch.Tensor]] = {}
         for parameter, state in optimizer.state.items():
             name = self.name_of(parameter)
-            if name is not None:
+            if name in self.names.layouts:
+                rearranged[name] = dict(state_leaves(state))
+            elif name is not None:
                 for leaf, tensor in state_leaves(state):
                     self._observe(Site(Kind.OPTIMIZER, name, leaf=leaf, optimizer=place), tensor)
+        for name, leaf, value in states_in_reference(self.names, rearranged):
+            self._observe(Site(Kind.OPTIMIZER, name, leaf=leaf, optimizer=place), value)
 
-    def _observe_gradients(self, candidates: list[str]) -> None:
+    def _observe_gradients(self, candidates: Iterable[str]) -> None:
+        """Observe the gradients that were not yet; those of one layout when all of them are among ``candidates``."""
         if Kind.GRADIENT not in self._kinds:
             return
-        fresh = [name for name in candidates if name not in self._gradients_seen]
-        if all(self.tensors[name].grad is None for name in fresh):
+        layouts = self.names.layouts
+        chosen = dict.fromkeys(candidates)
+        fresh = {
+            name: self.tensors[name].grad
+            for name in chosen
+            if name not in self._gradients_seen
+            and (name not in layouts or layouts[name].candidate.keys() <= chosen.keys())
+        }
+        if all(gradient is None for gradient in fresh.values()):
             return
         self._gradients_seen.update(fresh)
-        for name in fresh:
-            self._observe(Site(Kind.GRADIENT, name), self.tensors[name].grad)
+        for name, gradient in in_reference(self.names, fresh):
+            self._observe(Site(Kind.GRADIENT, name), gradient)
 
     def _begin(self, place: int) -> Callable[[], None]:
         def stepping() -> None:

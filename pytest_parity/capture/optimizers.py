@@ -106,11 +106,15 @@ class OptimizerObserver:
 
 
 def hyperparameters(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
-    """Every ``param_groups`` value that is plain (numbers, strings, flags, tuples of them), a dict for each group."""
+    """Every ``param_groups`` value that is plain (numbers, strings, flags, None, lists of them), a dict for each group."""
     return [
-        {name: _plain(value) for name, value in group.items() if name != "params" and _plain(value) is not None}
+        {name: _plain(value) for name, value in group.items() if name != "params" and _is_plain(value)}
         for group in optimizer.param_groups
     ]
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or _plain(value) is not None
 
 
 def _plain(value: Any) -> Any:

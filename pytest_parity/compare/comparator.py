@@ -5,18 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from math import prod
 
 import torch
 
+from pytest_parity.compare.coverage import CALLS, Ignore, Scope
+from pytest_parity.compare.dtypes import dtype_name
+from pytest_parity.compare.floor import default_factor
 from pytest_parity.compare.judge import Outcome, StreamJudge
+from pytest_parity.compare.measure import FloorJudge, fits
 from pytest_parity.compare.region import Region, match
 from pytest_parity.compare.spool import Spool
 from pytest_parity.compare.tally import Found, Tally
 from pytest_parity.compare.tolerance import Tolerances
 from pytest_parity.compare.update import UpdateJudge
+from pytest_parity.compare.vacant import emptied, nonfinite
 from pytest_parity.errors import UsageError
 from pytest_parity.golden.entry import NONE, Entry
-from pytest_parity.golden.reader import Golden
+from pytest_parity.golden.noise import Floor
+from pytest_parity.golden.reader import Golden, torch_dtype
 from pytest_parity.names import BoundNames
 from pytest_parity.result import Comparison, Delta, Tolerance, Verdict
 from pytest_parity.site import Kind, Site
@@ -27,7 +34,6 @@ Leave = Callable[[int, int, Site, "torch.Tensor | None"], None]
 """Takes a failing tensor of the candidate (step, order, site, tensor) at the moment it is seen."""
 
 _STARTS = frozenset({Kind.WEIGHT, Kind.GRADIENT, Kind.OPTIMIZER})
-_CALLS = frozenset({Kind.INPUT, Kind.ACTIVATION, Kind.ACTIVATION_GRADIENT})
 
 
 class Comparator:
@@ -47,8 +53,24 @@ class Comparator:
         names: BoundNames,
         leave: Leave | None = None,
         batches: bool = False,
+        factor: float | None = None,
+        allow_dtype: bool = False,
+        ignore: Ignore | None = None,
+        coverage: float = 1.0,
+        empty_fails: bool = False,
     ) -> None:
         self.golden = golden
+        self.ignore = ignore or Ignore()
+        self.coverage = coverage
+        self._empty_fails = empty_fails
+        """Whether a site fails at which the two agree on nothing."""
+        self.nonfinite: dict[str, None] = {}
+        """Values that agree, and are not finite, or not all of them."""
+        self.short: dict[str, None] = {}
+        """Why module calls without a counterpart are missing, although not all of them need one."""
+        self.uncovered: dict[str, None] = {}
+        """Modules of the reference whose calls have no counterpart, and need none."""
+        self._allow_dtype = allow_dtype
         self._given = frozenset() if batches else frozenset({Kind.BATCH})
         """What the candidate is given, and therefore is not compared."""
         self.step = -1
@@ -63,6 +85,10 @@ class Comparator:
         self._leave = leave
         self._judge = StreamJudge(golden)
         self._update = UpdateJudge(golden)
+        self._by_floor = FloorJudge(golden, self._judge, self._update)
+        self._factors: dict[str, Tolerance] = {}
+        self.factor = factor
+        """Of the noise floor, where nothing else is declared; ``None``: the dtype's."""
         self._memory = memory
         self.keeps = memory >= max((self._sizes(step)[1] for step in golden.steps), default=0)
         self._spool = Spool(memory)
@@ -78,6 +104,8 @@ class Comparator:
         names: BoundNames,
         unobservable: frozenset[str] = frozenset(),
         replay: Iterable[str] = (),
+        ignore: Ignore | None = None,
+        coverage: float | None = None,
     ) -> None:
         """Take on what a watch asks for; ``unobservable`` are the reference's names of modules that are compiled."""
         self.tolerances = tolerances
@@ -85,12 +113,15 @@ class Comparator:
         self.names = names
         self.unobservable = unobservable
         self.replay = tuple(replay)
+        self.ignore = self.ignore if ignore is None else ignore
+        self.coverage = self.coverage if coverage is None else coverage
         self._expect()
 
     def _expect(self) -> None:
         entries = self.golden.entries(self.step) if self.step in self.golden.steps else ()
-        self._expected: dict[Site, Entry] = {e.site: e for e in entries if e.site.kind in self.kinds}
-        self._paths = frozenset(site.path for site in self._expected if site.kind in _CALLS)
+        buffers = self.golden.manifest["structure"].get("buffers", ())
+        self._scope = Scope(entries, kinds=self.kinds, ignore=self.ignore, buffers=buffers)
+        self._expected: dict[Site, Entry] = self._scope.expected
 
     def _sizes(self, step: int) -> tuple[int, int]:
         """How many sites there are to compare in a step, and how many bytes; from the manifest, where it says so."""
@@ -117,6 +148,10 @@ class Comparator:
         """Compare one observation with the golden's at the same site; ``call`` is a tolerance of this call only."""
         if site in self._found or site.kind not in self.kinds:
             return
+        if self.ignore.pattern(site) is not None:
+            if site.kind is Kind.WEIGHT and value is not None:
+                self._spool.put(site, value)  # an update is judged as new minus start, whatever the start
+            return
         entry = self._expected.get(site)
         if entry is None:
             self._see_extra(site, value)
@@ -127,14 +162,17 @@ class Comparator:
             return
         if self.keeps or site.kind is Kind.WEIGHT:
             self._spool.put(site, value)
-        if outcome.verdict.fails and self._leave is not None:
+        if outcome.verdict.fails and self._leave is not None and not self.keeps:
             self._leave(self.step, entry.order, site, value)
 
-    def see_update(self, site: Site, new: torch.Tensor, *, isolated: bool, again: bool = False) -> None:
+    def see_update(
+        self, site: Site, new: torch.Tensor, *, isolated: bool, again: bool = False, alike: bool = False
+    ) -> None:
         """Compare an updated weight: on the update, new minus start.
 
         ``isolated``: stepped from the reference's own start, which is then its start too; else the candidate's own.
-        ``again`` has this one decide where an isolated step was judged before.
+        ``again`` has this one decide where an isolated step was judged before. ``alike``: the candidate's own start was
+        the reference's, bit for bit, so that the noise floor is that of an isolated step.
         """
         entry = self._expected.get(site)
         start = self.golden.entry(self.step, Site(Kind.WEIGHT, site.path))
@@ -142,17 +180,19 @@ class Comparator:
             self.see(site, new)
             return
         own = None if isolated else self._spool.get(Site(Kind.WEIGHT, site.path))
-        outcome = self._update(entry, start, new, own, self._tolerance(entry, new, None))
+        outcome = self._compare_update(entry, start, new, own, None, led=not (isolated or alike))
         earlier = self._found.get(site)
         if earlier is not None and not again:  # judged in isolation; what its own gradients led to stands beside
             if outcome.verdict.fails:
                 self.own_updates.setdefault(f"{self._own(site) or site} in step {self.step}")
+            if outcome.verdict is not Verdict.EQUAL and self.keeps:
+                self._spool.put(_besides(site), new)
             return
         self._settle(entry, outcome, isolated=isolated)
         if outcome.verdict is not Verdict.EQUAL:
             if self.keeps:
                 self._spool.put(site, new)
-            left = earlier is not None and earlier.verdict.fails
+            left = self.keeps or (earlier is not None and earlier.verdict.fails)
             if outcome.verdict.fails and self._leave is not None and not left:
                 self._leave(self.step, entry.order, site, new)
 
@@ -176,15 +216,30 @@ class Comparator:
             if site.kind is Kind.UPDATED_WEIGHT and start is not None:
                 isolated = isinstance(delta, Found) and delta.isolated
                 own = None if isolated else self._spool.get(Site(Kind.WEIGHT, site.path))
-                self._settle(entry, self._update(entry, start, kept, own, call), isolated=isolated)
+                outcome = self._compare_update(entry, start, kept, own, call, led=not isolated)
+                self._settle(entry, outcome, isolated=isolated)
             else:
                 self._settle(entry, self._compare(entry, kept, call))
 
     def starts_equal(self, path: str) -> bool:
         """Whether a parameter's weight, gradient and optimizer state all began this step bit for bit as the golden's."""
-        begun = [site for site in self._expected if site.path == path and site.kind in _STARTS]
+        begun = [site for site in self._scope.recorded if site.path == path and site.kind in _STARTS]
         found = [self._found.get(site) for site in begun]
         return bool(begun) and all(one is not None and one.verdict is Verdict.EQUAL for one in found)
+
+    @property
+    def found(self) -> Mapping[Site, Found | Delta]:
+        """What the current step has found so far."""
+        return self._found
+
+    def observed(self, site: Site) -> torch.Tensor | None:
+        """The candidate's own tensor at a site of this step, if it is kept and not equal; good until the next call.
+
+        Of an updated weight what its own gradients led to.
+        """
+        found = self._found.get(site)
+        isolated = isinstance(found, Found) and found.isolated
+        return self._spool.get(_besides(site) if isolated else site)
 
     def forget_starts(self) -> None:
         """The candidate's own weights at the step's start are no more: the reference's are in their place."""
@@ -194,12 +249,25 @@ class Comparator:
         """Whether the golden or the candidate has a site of ``kinds`` in this step."""
         return any(site.kind in kinds for sites in (self._expected, self._found) for site in sites)
 
+    def excepts(self, kinds: frozenset[Kind]) -> bool:
+        """Whether the test excepts what the golden has of ``kinds`` in this step."""
+        return any(site.kind in kinds for site in self._scope.ignored)
+
     def fill(self, kinds: Iterable[Kind]) -> None:
         """Settle what the golden has of ``kinds`` in this step and the candidate has not: missing, or unobservable."""
         wanted = frozenset(kinds)
+        uncovered = self._cover() if wanted & CALLS else frozenset()
         for site, entry in self._expected.items():
-            if site.kind in wanted and site not in self._found:
+            if site.kind in wanted and site not in self._found and site not in uncovered:
                 self._miss(site, entry)
+
+    def _cover(self) -> frozenset[Site]:
+        """The sites of module calls that need no counterpart."""
+        short = self._scope.cover(self._found, self.coverage, self.unobservable)
+        if short:
+            self.short.setdefault(f"step {self.step}: {short}")
+        self.uncovered.update(dict.fromkeys(site.path for site in self._scope.uncovered))
+        return self._scope.uncovered
 
     def fill_value(self, value: Site) -> None:
         """Settle the leaves of a named value that the candidate's has not."""
@@ -212,7 +280,7 @@ class Comparator:
         return any(_same_value(site, value) and delta.verdict.fails for site, delta in self._found.items())
 
     def _miss(self, site: Site, entry: Entry) -> None:
-        hidden = site.kind in _CALLS and site.path in self.unobservable
+        hidden = site.kind in CALLS and site.path in self.unobservable
         verdict = Verdict.UNOBSERVABLE if hidden else Verdict.MISSING
         self._found[site] = Delta(
             str(site), self.step, entry.order, verdict, candidate=self._own(site), detail=_shape(entry)
@@ -229,7 +297,8 @@ class Comparator:
         self.fill(self.kinds)
         self._tally = self._tally_now
         self._spool.clear()
-        self._expected, self._found, self.step = {}, {}, -1
+        self._scope = Scope()
+        self._expected, self._found, self.step = self._scope.expected, {}, -1
 
     def finish(self) -> None:
         """Close the last step, and count the steps that the candidate never came to as missing."""
@@ -259,12 +328,22 @@ class Comparator:
 
     @property
     def _tally_now(self) -> Tally:
-        return self._tally.plus(self._found, self._own)
+        return self._tally.plus(self._found, self._own, self._scope, self._elements)
+
+    def _elements(self, entry: Entry) -> int:
+        """How many elements there are to compare at a site."""
+        region = match(self.regions, entry.site)
+        return region.count(entry.shape) if region is not None else prod(entry.shape) if entry.dtype != NONE else 0
 
     def notes(self) -> Iterator[str]:
         """What is not a verdict on a site, and should be said."""
         if self.further:
             yield f"modules of the candidate without a counterpart: {_listed(self.further)}"
+        if self.uncovered:
+            yield f"modules of the reference without a counterpart (coverage={self.coverage:g}): {_listed(self.uncovered)}"
+        yield from self.short
+        if self.nonfinite:
+            yield f"not finite in the reference either: {_listed(self.nonfinite)}"
         if self.own_updates:
             yield (
                 "by the candidate's own gradients these updates would be others (the optimizer's step is judged from "
@@ -274,8 +353,64 @@ class Comparator:
             yield f"replayed, and the candidate's own output is another: {_listed(self.replayed)}"
 
     def _compare(self, entry: Entry, value: torch.Tensor | None, call: Tolerance | None) -> Outcome:
-        tolerance = self._tolerance(entry, value, call)
-        return self._judge(entry, value, tolerance, region=match(self.regions, entry.site))
+        region = match(self.regions, entry.site)
+        by_floor = self._floor(entry, value, call)
+        if by_floor is not None:
+            assert value is not None
+            outcome = self._by_floor(entry, value, *by_floor, region)
+        else:
+            tolerance = self._tolerance(entry, value, call)
+            outcome = self._judge(entry, value, tolerance, region=region, allow_dtype=self._allow_dtype)
+        said = nonfinite(entry, value, outcome, region)
+        if said:
+            self.nonfinite.setdefault(f"{said} in step {self.step}")
+        return outcome
+
+    def _compare_update(
+        self,
+        entry: Entry,
+        start: Entry,
+        new: torch.Tensor,
+        own: torch.Tensor | None,
+        call: Tolerance | None,
+        *,
+        led: bool,
+    ) -> Outcome:
+        """``led``: the candidate's own gradients led to it. Weights of another dtype are compared as they are."""
+        if self._allow_dtype and dtype_name(new.dtype) != entry.dtype:
+            return self._compare(entry, new, call)
+        by_floor = self._floor(entry, new, call, own=led)
+        if by_floor is not None and (start.shape, start.dtype) == (entry.shape, entry.dtype):
+            tolerance, floor = by_floor
+            return self._by_floor.update(entry, start, new, own, tolerance=tolerance, floor=floor)
+        return self._update(entry, start, new, own, self._tolerance(entry, new, call))
+
+    def deciding(self, entry: Entry, call: Tolerance | None = None) -> tuple[Tolerance, Floor | None]:
+        """What decides about a value of the golden's own shape and dtype, at a site of the current step."""
+        value = torch.empty(entry.shape, dtype=torch_dtype(entry), device="meta")
+        return self._floor(entry, value, call) or (self._tolerance(entry, value, call), None)
+
+    def _floor(
+        self, entry: Entry, value: torch.Tensor | None, call: Tolerance | None, *, own: bool = False
+    ) -> tuple[Tolerance, Floor] | None:
+        """The factor and the floor that decide at a site; ``None`` where a tolerance does, or there is no floor."""
+        noise = self.golden.noise
+        if noise is None or not fits(entry, value):
+            return None
+        declared = self.tolerances.declared(entry.site, call)
+        if declared is not None and declared.factor is None:
+            return None
+        floor = noise.of(self.step, entry.order, own=own)
+        if floor is None:
+            return None
+        return declared or self._factor_of(entry.dtype), floor
+
+    def _factor_of(self, dtype: str) -> Tolerance:
+        known = self._factors.get(dtype)
+        if known is None:
+            factor = default_factor(dtype) if self.factor is None else self.factor
+            known = self._factors[dtype] = Tolerance(0.0, 0.0, "noise floor", factor)
+        return known
 
     def _tolerance(self, entry: Entry, value: torch.Tensor | None, call: Tolerance | None) -> Tolerance:
         dtype = entry.dtype if value is None else str(value.dtype).removeprefix("torch.")
@@ -283,6 +418,7 @@ class Comparator:
 
     def _settle(self, entry: Entry, outcome: Outcome, *, isolated: bool = False) -> None:
         site = entry.site
+        outcome = emptied(entry, outcome) if self._empty_fails else outcome
         replayed = bool(self.replay) and site.kind is Kind.ACTIVATION and self._is_replayed(site.path)
         if Found(entry, outcome, replayed).forgiven:
             self.replayed[f"{site} in step {self.step}"] = outcome.verdict.value
@@ -292,7 +428,7 @@ class Comparator:
         return any(fnmatchcase(path, pattern) for pattern in self.replay)
 
     def _see_extra(self, site: Site, value: torch.Tensor | None) -> None:
-        if site.kind in _CALLS and site.path not in self._paths:
+        if site.kind in CALLS and site.path not in self._scope.paths:
             self.further.setdefault(self.names.back(site.path))
             return
         shape = "None" if value is None else f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}"
@@ -302,7 +438,7 @@ class Comparator:
 
     def _own(self, site: Site) -> str:
         """The candidate's own name of a site, empty where it is the reference's."""
-        if site.call is not None and site.kind in _CALLS:
+        if site.call is not None and site.kind in CALLS:
             path, call = self.names.back_call(site.path, site.call)
             own = str(replace(site, path=path, call=call))
         elif site.kind in {Kind.OUTPUT, Kind.LOSS}:
@@ -310,6 +446,11 @@ class Comparator:
         else:
             own = str(replace(site, path=self.names.back(site.path)))
         return "" if own == str(site) else own
+
+
+def _besides(site: Site) -> Site:
+    """Where the weight that the candidate's own gradients led to is kept, besides the one stepped in isolation."""
+    return replace(site, leaf="own")
 
 
 def _same_value(site: Site, value: Site) -> bool:

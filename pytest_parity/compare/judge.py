@@ -15,7 +15,7 @@ from pytest_parity.compare.region import Region
 from pytest_parity.compare.screen import Screen
 from pytest_parity.golden.entry import NONE, Entry
 from pytest_parity.golden.reader import torch_dtype
-from pytest_parity.result import Metrics, Tolerance, Verdict
+from pytest_parity.result import Metrics, Noise, Tolerance, Verdict
 
 __all__ = ["EXACTLY", "Outcome", "Source", "StreamJudge", "before_values", "from_metrics", "judge"]
 
@@ -31,7 +31,8 @@ class Outcome:
     """What was decided about one site.
 
     ``tolerance`` is the one that was applied (none where values were not looked at), ``metrics`` are there unless the
-    verdict is ``equal`` or ``close`` or values could not be compared, ``elements`` counts the compared ones.
+    verdict is ``equal`` or ``close`` or values could not be compared, ``elements`` counts the compared ones, ``noise`` is
+    there where the noise floor decided.
     """
 
     verdict: Verdict
@@ -39,6 +40,7 @@ class Outcome:
     metrics: Metrics | None = None
     detail: str = ""
     elements: int = 0
+    noise: Noise | None = None
 
 
 class Source(Protocol):

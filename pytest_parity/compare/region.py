@@ -5,45 +5,91 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from math import prod
+from typing import Any, Protocol
 
 import torch
 
+from pytest_parity.compare.coverage import MASKS
 from pytest_parity.errors import UsageError
 from pytest_parity.site import Kind, Site
 
-__all__ = ["Lengths", "Region", "Valid", "match", "resolve"]
+__all__ = ["LengthRegion", "Lengths", "Mask", "MaskRegion", "Region", "Valid", "mask_site", "match", "resolve"]
 
 Lengths = Sequence[int] | torch.Tensor | str | Callable[[Any], Any]
+Mask = torch.Tensor | str | Callable[[Any], Any]
 
 _ABSENT = object()
 _KINDS = frozenset({Kind.INPUT, Kind.ACTIVATION, Kind.ACTIVATION_GRADIENT, Kind.OUTPUT})
+_MATRIX = 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Valid:
-    """Along ``dim`` only the first ``lengths[i]`` positions of example ``i`` (an index of dimension 0) are compared.
+    """Which positions are compared: by ``lengths`` along ``dim``, or by a ``mask``; one of the two.
 
-    ``lengths`` are integers, one per example: a sequence, a 1-D integer tensor, the path of such a value in the batch
-    (``"audio_len"``, ``"labels.length"``), or a function from the batch to one.
+    ``lengths``: of example ``i`` (an index of dimension 0) the first ``lengths[i]`` positions along ``dim``. They are
+    integers, one per example: a sequence, a 1-D integer tensor, the path of such a value in the batch (``"audio_len"``,
+    ``"labels.length"``), or a function from the batch to one.
+
+    ``mask``: where a boolean tensor is true; the tensor itself, its path in the batch, or a function from the batch. It
+    covers the first dimensions of the tensors compared, or those that ``dim`` names: ``Valid(mask="mask", dim=(0, 2))``
+    for a mask of shape (B, T) and tensors of shape (B, C, T), for which ``dim=2`` is short. Where it has size 1 it
+    stands for every position.
     """
 
-    dim: int
-    lengths: Lengths
+    dim: int | tuple[int, ...] | None = None
+    lengths: Lengths | None = None
+    mask: Mask | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what says nothing, or two things."""
+        if (self.lengths is None) == (self.mask is None):
+            raise UsageError(
+                "Valid takes lengths or a mask, one of the two: Valid(dim=1, lengths='audio_len'), Valid(mask='mask')"
+            )
+        if self.lengths is not None and (isinstance(self.dim, bool) or not isinstance(self.dim, int)):
+            raise UsageError(
+                f"Valid(dim={self.dim!r}, lengths=...): lengths count along one dimension: Valid(dim=1, lengths=...)"
+            )
+
+
+class Region(Protocol):
+    """The positions that are compared, known for one batch."""
+
+    def mask(self, shape: Sequence[int]) -> torch.Tensor:
+        """The compared positions: a boolean CPU tensor of ``shape``, which may share memory with itself.
+
+        Raises ``UsageError`` where the region does not fit ``shape`` or leaves nothing to compare.
+        """
+
+    def count(self, shape: Sequence[int]) -> int:
+        """How many positions of ``shape`` that are; raises as ``mask``."""
 
 
 @dataclass(frozen=True, slots=True)
-class Region:
-    """A ``Valid`` whose lengths are known: for one batch."""
+class LengthRegion:
+    """Along ``dim`` the first ``lengths[i]`` positions of example ``i``."""
 
     dim: int
     lengths: tuple[int, ...]
 
     def mask(self, shape: Sequence[int]) -> torch.Tensor:
-        """The compared positions: a boolean CPU tensor of ``shape``.
+        """The compared positions: see ``Region``."""
+        dim = self._fitting(shape)
+        lengths = torch.tensor(self.lengths, device="cpu")
+        inside = torch.arange(shape[dim], device="cpu") < lengths[:, None]
+        broadcast = [1] * len(shape)
+        broadcast[0], broadcast[dim] = shape[0], shape[dim]
+        return inside.view(broadcast).expand(tuple(shape))
 
-        Raises ``UsageError`` where the region does not fit ``shape`` or leaves nothing to compare.
-        """
+    def count(self, shape: Sequence[int]) -> int:
+        """How many: see ``Region``."""
+        dim = self._fitting(shape)
+        return sum(self.lengths) * prod(shape) // (shape[0] * shape[dim])
+
+    def _fitting(self, shape: Sequence[int]) -> int:
+        """The dimension, from 0."""
         dim = self._dimension(shape)
         size = shape[dim]
         longest = max(self.lengths, default=0)
@@ -51,11 +97,7 @@ class Region:
             raise UsageError(f"{self._text()}: lengths {_few(self.lengths)} do not lie in 0..{size}, {_of(dim, shape)}")
         if longest == 0:
             raise UsageError(f"{self._text()} leaves nothing of shape {tuple(shape)} to compare: every length is 0")
-        lengths = torch.tensor(self.lengths, device="cpu")
-        inside = torch.arange(size, device="cpu") < lengths[:, None]
-        broadcast = [1] * len(shape)
-        broadcast[0], broadcast[dim] = shape[0], size
-        return inside.view(broadcast).expand(tuple(shape))
+        return dim
 
     def _dimension(self, shape: Sequence[int]) -> int:
         rank = len(shape)
@@ -75,9 +117,64 @@ class Region:
         return f"valid region of dim={self.dim}"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class MaskRegion:
+    """Where ``inside``, a boolean CPU tensor over the dimensions ``dims`` of a tensor, is true."""
+
+    dims: tuple[int, ...]
+    inside: torch.Tensor
+
+    def mask(self, shape: Sequence[int]) -> torch.Tensor:
+        """The compared positions: see ``Region``."""
+        dims = self._fitting(shape)
+        order = sorted(range(len(dims)), key=lambda place: dims[place])
+        broadcast = [1] * len(shape)
+        for place, dim in enumerate(dims):
+            broadcast[dim] = self.inside.shape[place]
+        return self.inside.permute(order).reshape(broadcast).expand(tuple(shape))
+
+    def count(self, shape: Sequence[int]) -> int:
+        """How many: see ``Region``."""
+        self._fitting(shape)
+        return int(self.inside.sum()) * (prod(shape) // self.inside.numel())
+
+    def _fitting(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """The dimensions, from 0."""
+        rank, sizes = len(shape), tuple(self.inside.shape)
+        dims = tuple(dim + rank if dim < 0 else dim for dim in self.dims)
+        where = f"valid region of a mask of shape {sizes} over dim={_plain(self.dims)}"
+        if not all(0 <= dim < rank for dim in dims) or len(set(dims)) < len(dims):
+            raise UsageError(f"{where} does not fit shape {tuple(shape)}: it has {rank} dimensions")
+        wrong = [(dim, size) for dim, size in zip(dims, sizes, strict=True) if size not in {1, shape[dim]}]
+        if wrong:
+            dim, size = wrong[0]
+            raise UsageError(
+                f"{where} does not fit shape {tuple(shape)}: {size} is not {shape[dim]}, {_of(dim, shape)}"
+            )
+        if not bool(self.inside.any()):
+            raise UsageError(f"{where} leaves nothing of shape {tuple(shape)} to compare: it is false everywhere")
+        return dims
+
+
 def resolve(valid: Mapping[str, Valid], batch: Any) -> dict[str, Region]:
-    """The regions of one batch, in the order of ``valid``; raises ``UsageError`` for lengths that are none."""
-    return {pattern: Region(one.dim, _lengths(pattern, one.lengths, batch)) for pattern, one in valid.items()}
+    """The regions of one batch, in the order of ``valid``; raises ``UsageError`` for lengths and masks that are none."""
+    return {pattern: _region(pattern, one, batch) for pattern, one in valid.items()}
+
+
+def mask_site(pattern: str) -> Site:
+    """Where a golden keeps the mask of a region: with the batch, so that one that the batch holds takes no bytes."""
+    return Site(Kind.BATCH, MASKS, leaf=pattern)
+
+
+def _region(pattern: str, valid: Valid, batch: Any) -> Region:
+    if not isinstance(valid, Valid):
+        raise UsageError(
+            f"valid {pattern!r}: {_describe(valid)} is no Valid; write as in {{{pattern!r}: Valid(dim=1, lengths='len')}}"
+        )
+    if valid.lengths is not None:
+        assert isinstance(valid.dim, int)
+        return LengthRegion(valid.dim, _lengths(pattern, valid.lengths, batch))
+    return _mask(pattern, valid, batch)
 
 
 def match(regions: Mapping[str, Region], site: Site) -> Region | None:
@@ -97,15 +194,38 @@ def match(regions: Mapping[str, Region], site: Site) -> Region | None:
 
 
 def _lengths(pattern: str, lengths: Lengths, batch: Any) -> tuple[int, ...]:
-    value: Any = lengths
-    if isinstance(lengths, str):
-        value = _lookup(pattern, lengths, batch)
-    elif callable(lengths) and not isinstance(lengths, torch.Tensor):
-        value = lengths(batch)
+    value = _found(pattern, lengths, batch)
     plain = value.tolist() if hasattr(value, "tolist") else value
     if isinstance(plain, (list, tuple)) and all(type(length) is int for length in plain):
         return tuple(plain)
     raise UsageError(f"valid {pattern!r}: lengths must be integers, one per example; got {_describe(value)}")
+
+
+def _mask(pattern: str, valid: Valid, batch: Any) -> MaskRegion:
+    value = _found(pattern, valid.mask, batch)
+    mask = torch.as_tensor(value) if hasattr(value, "dtype") else value
+    if not isinstance(mask, torch.Tensor) or mask.dtype is not torch.bool or not mask.dim():
+        hint = "; a mask of 0 and 1 becomes one by batch['mask'] != 0" if isinstance(mask, torch.Tensor) else ""
+        raise UsageError(
+            f"valid {pattern!r}: a mask is a boolean tensor, true where values are compared; got {_describe(value)}{hint}"
+        )
+    inside = mask.detach().cpu().clone()
+    dims = valid.dim
+    if isinstance(dims, int):
+        dims = (0, dims) if inside.dim() == _MATRIX else (dims,)
+    dims = tuple(range(inside.dim())) if dims is None else tuple(dims)
+    if len(dims) != inside.dim():
+        raise UsageError(
+            f"valid {pattern!r}: dim={_plain(dims)} names {len(dims)} dimensions for a mask of shape {tuple(inside.shape)}"
+        )
+    return MaskRegion(dims, inside)
+
+
+def _found(pattern: str, given: Any, batch: Any) -> Any:
+    """What was given itself, or found in the batch."""
+    if isinstance(given, str):
+        return _lookup(pattern, given, batch)
+    return given(batch) if callable(given) and not isinstance(given, torch.Tensor) else given
 
 
 def _lookup(pattern: str, path: str, batch: Any) -> Any:
@@ -149,3 +269,7 @@ def _few(items: Sequence[object], limit: int = 8) -> str:
 
 def _of(dim: int, shape: Sequence[int]) -> str:
     return f"the size of dimension {dim} of shape {tuple(shape)}"
+
+
+def _plain(dims: tuple[int, ...]) -> int | tuple[int, ...]:
+    return dims[0] if len(dims) == 1 else dims

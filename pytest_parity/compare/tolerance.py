@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, NoReturn
 
 from pytest_parity.errors import ToleranceError
 from pytest_parity.result import Tolerance
@@ -15,7 +15,8 @@ from pytest_parity.site import Kind, Site
 __all__ = ["Table", "Tolerances", "default_tolerance", "make"]
 
 Table = Mapping[str, Any]
-"""A kind's name, or a glob over the text of the reference's sites, to ``(rtol, atol)`` or ``{"rtol": _, "atol": _}``."""
+"""A kind's name, or a glob over the text of the reference's sites, to ``(rtol, atol)``, ``{"rtol": _, "atol": _}``, or
+``{"factor": _}`` of the noise floor."""
 
 _DEFAULTS = {
     "float16": (1e-3, 1e-5),
@@ -37,11 +38,20 @@ def default_tolerance(actual: str, expected: str) -> Tolerance:
     return Tolerance(max(rtol, other_rtol), max(atol, other_atol), "dtype default")
 
 
-def make(rtol: float | None, atol: float | None, origin: str) -> Tolerance | None:
-    """A tolerance declared at ``origin``, or ``None`` where neither number is given.
+def make(rtol: float | None, atol: float | None, origin: str, factor: float | None = None) -> Tolerance | None:
+    """A tolerance declared at ``origin``, or ``None`` where no number is given.
 
-    Raises ``ToleranceError`` for one number without the other, and for one that is negative, infinite, NaN or no number.
+    Raises ``ToleranceError`` for one of ``rtol`` and ``atol`` without the other, for a ``factor`` besides them, and for
+    a number that is negative, infinite, NaN or none; a factor is above 0.
     """
+    if factor is not None:
+        if rtol is not None or atol is not None:
+            raise ToleranceError(
+                f"{origin}: factor={factor!r} besides rtol or atol; give a factor of the noise floor, or both of rtol and atol"
+            )
+        if not _number("factor", factor, origin):
+            raise ToleranceError(f"{origin}: factor={factor!r}; it must be above 0, as in factor=10")
+        return Tolerance(0.0, 0.0, origin, float(factor))
     if rtol is None and atol is None:
         return None
     if rtol is None or atol is None:
@@ -72,17 +82,30 @@ class Tolerances:
 
     def __init__(self, levels: Sequence[tuple[str, Table]] = ()) -> None:
         self._levels = tuple(_Level(origin, table) for origin, table in levels)
-        self._known: dict[tuple[Site, str, str], Tolerance] = {}
+        self._known: dict[Site, Tolerance | None] = {}
+        self._defaults: dict[tuple[str, str], Tolerance] = {}
 
     def of(self, site: Site, actual: str, expected: str, call: Tolerance | None = None) -> Tolerance:
-        """The tolerance at ``site`` (the reference's) for a pair of dtypes, by name; ``call`` overrides everything."""
+        """The tolerance at ``site`` (the reference's) for a pair of dtypes, by name, where no noise floor decides.
+
+        ``call`` overrides everything; what was declared as a factor has no numbers, and the dtype's default applies.
+        """
+        declared = self.declared(site, call)
+        if declared is not None and declared.factor is None:
+            return declared
+        key = (actual, expected)
+        known = self._defaults.get(key)
+        if known is None:
+            known = self._defaults[key] = default_tolerance(actual, expected)
+        return known
+
+    def declared(self, site: Site, call: Tolerance | None = None) -> Tolerance | None:
+        """What was declared for a site (the reference's), by the call or at the strongest level; ``None``: nothing."""
         if call is not None:
             return call
-        key = (site, actual, expected)
-        known = self._known.get(key)
-        if known is None:
-            known = self._known[key] = self._find(site) or default_tolerance(actual, expected)
-        return known
+        if site not in self._known:
+            self._known[site] = self._find(site)
+        return self._known[site]
 
     def _find(self, site: Site) -> Tolerance | None:
         text = str(site)
@@ -115,16 +138,23 @@ class _Level:
 
 def _entry(origin: str, value: Any) -> Tolerance:
     if isinstance(value, Mapping):
-        unknown = sorted(set(value) - {"rtol", "atol"})
+        unknown = sorted(set(value) - {"rtol", "atol", "factor"})
         if unknown:
-            raise ToleranceError(f"{origin}: unknown {', '.join(map(repr, unknown))}; a tolerance has rtol and atol")
+            raise ToleranceError(
+                f"{origin}: unknown {', '.join(map(repr, unknown))}; a tolerance has rtol and atol, or a factor"
+            )
+        if "factor" in value:
+            made = make(value.get("rtol"), value.get("atol"), origin, value["factor"])
+            return made or _neither(origin)
         value = (value.get("rtol"), value.get("atol"))
     if isinstance(value, (str, bytes)) or not isinstance(value, Sequence) or len(value) != len(_NEITHER):
         raise ToleranceError(f"{origin}: {value!r} is not a pair (rtol, atol)")
     tolerance = make(value[0], value[1], origin)
-    if tolerance is None:
-        raise ToleranceError(f"{origin}: neither rtol nor atol; give both")
-    return tolerance
+    return tolerance or _neither(origin)
+
+
+def _neither(origin: str) -> NoReturn:
+    raise ToleranceError(f"{origin}: neither rtol nor atol; give both")
 
 
 def _pattern(key: str, origin: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Protocol
 
 from pytest_parity.contract.tensors import Structure, TensorInfo
@@ -24,6 +25,10 @@ class Names(Protocol):
         """The reference's path of one of the candidate's."""
         ...
 
+    def parts(self, candidate: str, /) -> Mapping[str, tuple[int, ...]] | None:
+        """Of a tensor that is rearranged: the tensors of the reference that it has a part in, with their shapes."""
+        ...
+
 
 def compare_structures(
     reference: Structure, candidate: Structure, names: Names, *, allow_dtype: bool = False
@@ -33,15 +38,19 @@ def compare_structures(
     A delta is ``missing``, ``extra``, ``shape``, ``dtype``, or ``differs`` with a detail: what trains in one of the two
     only, what is tied or a parameter in one of the two only.
     """
-    ours = {names.path(path): (path, info) for path, info in candidate.tensors.items()}
+    ours = _counterparts(candidate, names)
     tied = {names.path(alias): path for alias, path in candidate.tensor_aliases.items()}
     found = []
     for order, (path, expected) in enumerate(reference.tensors.items()):
         if path in ours:
-            own, actual = ours[path]
-            problems = list(_problems(expected, actual, allow_dtype=allow_dtype))
-            if (path in reference.buffers) != (own in candidate.buffers):
-                problems.append((Verdict.DIFFERS, _where("a buffer", "a parameter", here=own in candidate.buffers)))
+            own = " + ".join(ours[path])
+            problems = []
+            for name, actual in ours[path].items():
+                problems += _problems(expected, actual, allow_dtype=allow_dtype)
+                if (path in reference.buffers) != (name in candidate.buffers):
+                    where = _where("a buffer", "a parameter", here=name in candidate.buffers)
+                    problems.append((Verdict.DIFFERS, where))
+            problems = list(dict.fromkeys(problems))
         elif path in tied:
             own = tied[path]
             problems = [(Verdict.DIFFERS, f"tied to {own} here, a tensor of its own in the reference")]
@@ -50,6 +59,22 @@ def compare_structures(
         if problems:
             found.append(_delta(path, own, order, problems, expected.elements))
     return (*found, *_extras(reference, candidate, names))
+
+
+def _counterparts(candidate: Structure, names: Names) -> dict[str, dict[str, TensorInfo]]:
+    """The candidate's tensors by the reference's name: several where one of the reference's is cut into them.
+
+    A rearranged one has the reference's shape: its layout was proven.
+    """
+    found: dict[str, dict[str, TensorInfo]] = {}
+    for path, info in candidate.tensors.items():
+        parts = names.parts(path)
+        if parts is None:
+            found[names.path(path)] = {path: info}
+        else:
+            for name, shape in parts.items():
+                found.setdefault(name, {})[path] = replace(info, shape=shape)
+    return found
 
 
 def unmatched_modules(reference: Structure, candidate: Structure, names: Names) -> tuple[str, ...]:
@@ -62,7 +87,7 @@ def _extras(reference: Structure, candidate: Structure, names: Names) -> Iterato
     tied = reference.tensor_aliases
     for path, info in candidate.tensors.items():
         target = names.path(path)
-        if target in reference.parameters or target in reference.buffers:
+        if names.parts(path) is not None or target in reference.parameters or target in reference.buffers:
             continue
         detail = f"tied to {tied[target]} in the reference, a tensor of its own here" if target in tied else ""
         yield _delta(target, path, -1, [(Verdict.EXTRA, detail or f"{_shown(info)} here")], info.elements)

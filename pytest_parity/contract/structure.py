@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 
 from pytest_parity.contract.agreement import compare_structures, unmatched_modules
+from pytest_parity.contract.constants import constants
 from pytest_parity.contract.tensors import Structure, TensorInfo
 from pytest_parity.contract.totals import count_difference
 from pytest_parity.contract.wrappers import strip_wrappers, wrapped_child
@@ -29,14 +30,17 @@ def describe(model: torch.nn.Module) -> Structure:
 
     Raises ``CaptureError`` for a lazy module whose parameters have no shape yet.
     """
-    modules = {}
+    modules, settings = {}, {}
     for raw, module in model.named_modules(remove_duplicate=False):
         if wrapped_child(module) is None:
-            modules[strip_wrappers(raw, model) or ROOT] = type(module).__qualname__
+            path = strip_wrappers(raw, model) or ROOT
+            modules[path] = type(module).__qualname__
+            settings[path] = constants(module)
     parameters = _tied_once(
         (strip_wrappers(raw, model), parameter) for raw, parameter in model.named_parameters(remove_duplicate=False)
     )
-    return Structure(parameters, _tied_once(_persistent_buffers(model)), modules)
+    told = {path: found for path, found in settings.items() if found}
+    return Structure(parameters, _tied_once(_persistent_buffers(model)), modules, told)
 
 
 def _persistent_buffers(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:

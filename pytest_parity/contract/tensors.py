@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from math import prod
 from typing import Any
 
@@ -33,6 +33,8 @@ class Structure:
     buffers: dict[str, TensorInfo]
     modules: dict[str, str]
     """Path to the class's name, the root under ``(model)``; containers that are never called too."""
+    constants: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Path of a module to its plain attributes, for those that have some; empty in goldens that never told."""
 
     @property
     def tensors(self) -> dict[str, TensorInfo]:
@@ -74,6 +76,7 @@ class Structure:
             parameters={name: _info(info) for name, info in plain["parameters"].items()},
             buffers={name: _info(info) for name, info in plain["buffers"].items()},
             modules=dict(plain["modules"]),
+            constants=dict(plain.get("constants", {})),
         )
 
 

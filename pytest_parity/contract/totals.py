@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from math import prod
 
 from pytest_parity.contract.agreement import Names
 from pytest_parity.contract.tensors import Structure
@@ -20,7 +21,7 @@ def count_difference(reference: Structure, candidate: Structure, names: Names) -
     Modules go by the reference's names. What differs in sum alone is found: two sizes swapped within a module are not.
     """
     theirs = _subtrees({path: info.elements for path, info in reference.parameters.items()})
-    ours = _subtrees({names.path(path): info.elements for path, info in candidate.parameters.items()})
+    ours = _subtrees(_counted(candidate, names))
     places = [path for path in _places(theirs, ours) if path != ROOT]
     totals = f"{reference.describe_counts()} in the reference; {candidate.describe_counts()} here"
     if reference.count == candidate.count and reference.trainable_count == candidate.trainable_count and not places:
@@ -32,6 +33,15 @@ def count_difference(reference: Structure, candidate: Structure, names: Names) -
     if len(places) > _SHOWN:
         lines.append(f"... and {len(places) - _SHOWN} more modules")
     return (totals, *lines)
+
+
+def _counted(candidate: Structure, names: Names) -> dict[str, int]:
+    """Elements by the reference's names; what is rearranged counts where the reference has it."""
+    elements: dict[str, int] = {}
+    for path, info in candidate.parameters.items():
+        parts = names.parts(path)
+        elements.update({names.path(path): info.elements} if parts is None else {n: prod(s) for n, s in parts.items()})
+    return elements
 
 
 def _subtrees(elements: dict[str, int]) -> Counter[str]:

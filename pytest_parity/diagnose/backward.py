@@ -12,7 +12,7 @@ from math import inf
 from pytest_parity.contract.structure import Structure
 from pytest_parity.diagnose.step import Seen, Step, above, prefixes
 from pytest_parity.result import Diagnosis, Fault, Verdict
-from pytest_parity.site import ROOT, Kind
+from pytest_parity.site import INPUTS, ROOT, Kind
 
 __all__ = ["Backward", "diagnose_backward"]
 
@@ -50,13 +50,15 @@ class Backward:
         """The module that a gradient belongs to: the innermost one that was called, else the one that it is in."""
         if seen.site.kind is Kind.ACTIVATION_GRADIENT:
             return seen.site.path
+        if seen.site.path.startswith(f"{INPUTS}."):
+            return INPUTS
         around = prefixes(above(seen.site.path))
         return next((path for path in around if path in self._ends), around[0])
 
     def _place(self, seen: Seen) -> tuple[bool, float, bool, float]:
         of_parameter = seen.site.kind is Kind.GRADIENT
         if of_parameter:
-            end = self._ends.get(self.owner(seen), inf)
+            end = self._ends.get(self.owner(seen), inf) if self.owner(seen) != INPUTS else -1.0  # backward ends there
         else:
             call = self.step.calls.get((seen.site.path, seen.site.call or 0))
             end = inf if call is None else call.end

@@ -33,7 +33,7 @@ def first_divergence(
     reference's execution order, -1 for what only the candidate has. Of several steps the first that fails is taken.
     ``structure`` is the reference's, ``optimizers`` the names of the optimizers' classes.
     """
-    deltas = list(observed)
+    deltas = [delta for delta in observed if delta.verdict is not Verdict.EMPTY]  # the two agree there
     failing = [delta.step for delta in deltas if delta.verdict.fails]
     if not failing:
         return None

@@ -45,7 +45,7 @@ def render_manifest(content: Mapping[str, Any]) -> bytes:
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
-    """What ``golden.json`` of ``directory`` holds, checked against its own digest.
+    """What ``golden.json`` of ``directory`` holds, ``digest`` among it, checked against that digest.
 
     Raises ``GoldenError`` on a Git LFS pointer, broken JSON, a newer schema, a wrong digest, and on a file name that
     leaves the directory.
@@ -62,7 +62,7 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     if stored != digest(compact(encoded).encode()):
         raise GoldenError(f"{path} is damaged: its digest is not {stored}, the one it states; {AGAIN}")
     try:
-        manifest: dict[str, Any] = decode(encoded)
+        manifest: dict[str, Any] = {**decode(encoded), "digest": stored}
         _check_content(manifest)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise GoldenError(f"{path} is malformed: {error}; {AGAIN}") from error

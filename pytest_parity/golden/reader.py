@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from pytest_parity.golden.digest import Hasher, digest
 from pytest_parity.golden.entry import NONE, Entry
 from pytest_parity.golden.exchange import recover
 from pytest_parity.golden.manifest import AGAIN, read_manifest
+from pytest_parity.golden.noise import NoiseFloors, read_floors
 from pytest_parity.golden.source import Source
 from pytest_parity.golden.table import read_table
 from pytest_parity.site import Site
@@ -113,9 +115,15 @@ class Golden:
             self._check(entry, digest(view))
         return flat.view(dtype).reshape(entry.shape)
 
+    @cached_property
+    def noise(self) -> NoiseFloors | None:
+        """The noise floors, if any were recorded; raises ``GoldenError`` if their file is damaged."""
+        return read_floors(self.path, self.manifest)
+
     def verify(self) -> None:
         """Read everything; raises ``GoldenError`` on the first byte that is not what was recorded."""
         buffer = torch.empty(_CHUNK, dtype=torch.uint8, device="cpu")
+        read_floors(self.path, self.manifest)
         for name in self.manifest["files"]:
             self._source(name)
         for step in self.steps:

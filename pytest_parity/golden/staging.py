@@ -20,9 +20,9 @@ try:
 except ImportError:  # a system without locks: what a killed recording left stays, hidden
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Staging"]
+__all__ = ["OWN", "Staging", "held"]
 
-_OWN = re.compile(rf"{re.escape(MANIFEST)}|step_\d+|.*\.safetensors")
+OWN = re.compile(rf"{re.escape(MANIFEST)}|step_\d+|.*\.safetensors")
 """What a golden's directory has of its own; the rest was put there by someone else."""
 
 
@@ -87,6 +87,11 @@ def _create(target: Path) -> tuple[str, int]:
             return token, handle
 
 
+def held(path: Path) -> int | None:
+    """A handle that keeps others from a dead recording's directory; None where it is alive, or nobody can tell."""
+    return None if fcntl is None else _locked(path)
+
+
 def _locked(path: Path) -> int | None:
     """A handle that holds the directory's lock; None if someone else has it, or it is gone."""
     try:
@@ -107,7 +112,7 @@ def _locked(path: Path) -> int | None:
 def _carry_over(old: Path, new: Path) -> None:
     """Copy what someone put beside a golden's own files: a README, what version control is to know of them."""
     for path in old.iterdir() if old.is_dir() else ():
-        if _OWN.fullmatch(path.name):
+        if OWN.fullmatch(path.name):
             continue
         if path.is_dir() and not path.is_symlink():
             shutil.copytree(path, new / path.name, symlinks=True)
@@ -119,7 +124,7 @@ def _clean(target: Path) -> None:
     """Remove what killed recordings of this target left."""
     replaced = find_hidden(target, "replaced") if target.exists() else []
     for path, _ in [*find_hidden(target, "recording"), *replaced]:
-        handle = _locked(path) if fcntl is not None else None
+        handle = held(path)
         if handle is not None:
             shutil.rmtree(path, ignore_errors=True)
             os.close(handle)

@@ -18,6 +18,8 @@ from pytest_parity.golden.digest import digest
 from pytest_parity.golden.layout import STORED, Form, file_name, none_entry, quoted
 from pytest_parity.golden.manifest import FileRecord, render_manifest
 from pytest_parity.golden.memory import SMALL, buffer_of, dense, is_plain
+from pytest_parity.golden.noise import NoiseFloors, write_floors
+from pytest_parity.golden.reader import Golden
 from pytest_parity.golden.shard import Shard
 from pytest_parity.golden.staging import Staging
 from pytest_parity.site import Kind, Site
@@ -51,6 +53,7 @@ class GoldenWriter:
         self._older: dict[str, str] = {}
         self._lock = threading.Lock()
         self._over = ""
+        self._noise: dict[str, Any] = {}
         self._staging: Staging | None = None
         with self._failing():
             check_no_prefix(root, case)
@@ -84,15 +87,15 @@ class GoldenWriter:
             self._seen.clear()
             self._step = None
 
-    def commit(
+    def seal(
         self,
         *,
         provenance: Mapping[str, Any],
         settings: Mapping[str, Any],
         structure: Mapping[str, Any],
         history: Sequence[Any],
-    ) -> Path:
-        """Write the manifest of plain values, and put the golden in its place; returns the place."""
+    ) -> Golden:
+        """Write the manifest of plain values, and open the golden as it will be. May be done again."""
         with self._lock, self._failing():
             if self._step is not None:
                 raise GoldenError(f"step {self._step} is not finished")
@@ -104,9 +107,30 @@ class GoldenWriter:
                 "steps": self._steps,
                 "files": self._files,
                 "history": list(history),
+                **({"noise": self._noise} if self._noise else {}),
             }
             assert self._staging is not None
             (self._staging.path / MANIFEST).write_bytes(render_manifest(content))
+            return Golden.open(self._staging.path)
+
+    def put_noise(self, floors: NoiseFloors) -> None:
+        """Write the noise floors of the steps; ``seal`` then names them in the manifest."""
+        with self._lock, self._failing():
+            assert self._staging is not None
+            self._noise = write_floors(self._staging.path, floors)
+
+    def commit(
+        self,
+        *,
+        provenance: Mapping[str, Any],
+        settings: Mapping[str, Any],
+        structure: Mapping[str, Any],
+        history: Sequence[Any],
+    ) -> Path:
+        """Seal, and put the golden in its place; returns the place."""
+        self.seal(provenance=provenance, settings=settings, structure=structure, history=history).close()
+        with self._lock, self._failing():
+            assert self._staging is not None
             self._staging.commit()
             self._over = "it is committed"
             return self._target

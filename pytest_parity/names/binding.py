@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from pytest_parity.errors import NameMapError
 from pytest_parity.names.bound import UNMAPPED, BoundNames, Call
-from pytest_parity.names.rule import PathRule
+from pytest_parity.names.expression import Expression
+from pytest_parity.names.layout import REARRANGED, Layout, Shapes
+from pytest_parity.names.regroup import rearrangements, settled
+from pytest_parity.names.rule import PathRule, Target
 from pytest_parity.names.suggest import nearest
 from pytest_parity.names.table import Rule, RuleTable
 from pytest_parity.site import ROOT
@@ -22,12 +25,14 @@ RuledCalls = dict[Call, tuple[Call, PathRule]]
 def bind(
     table: RuleTable,
     rules: Sequence[Rule],
-    translate: Callable[[str], str],
+    translate: Callable[[str], Target],
     *,
     candidate: Names,
     reference: Names,
     candidate_aliases: Mapping[str, str],
     reference_aliases: Mapping[str, str],
+    candidate_shapes: Shapes,
+    reference_shapes: Shapes,
 ) -> BoundNames:
     """Apply the rules and check the result; what is refused is listed at ``NameMap.bind``."""
     found = {name: list(table.matches(name)) for name in dict.fromkeys([*candidate, *candidate_aliases])}
@@ -37,14 +42,30 @@ def bind(
     _check_calls(calls, reference)
 
     paths = {name: pairs[0][1] if pairs else translate(name) for name, pairs in found.items()}
-    own = {name: target for name, target in paths.items() if name not in candidate_aliases}
+    texts = {name: pairs[0][0].text for name, pairs in found.items() if pairs}
+    layouts = rearrangements(
+        paths,
+        texts,
+        candidate_shapes,
+        reference_shapes,
+        candidate_aliases=candidate_aliases,
+        reference_aliases=reference_aliases,
+    )
+    plain = settled(paths, layouts, reference)
+    own = {name: target for name, target in plain.items() if name not in candidate_aliases}
     _yield_root(own, found)
-    _follow_aliases(own, reference, reference_aliases)
-    _check_collisions(own, calls, {name: pairs[0][0].text for name, pairs in found.items() if pairs})
+    _follow_aliases(own, reference, reference_aliases, {name for layout in layouts for name in layout.reference})
+    _check_collisions(own, calls, texts)
+    _check_taken(own, layouts)
+
+    def further(name: str) -> str:
+        target = translate(name)
+        if isinstance(target, Expression):
+            return own.get(candidate_aliases.get(name, name), name)
+        return _further(name, target, own, candidate_aliases, reference)
+
     return BoundNames(
-        paths=own,
-        calls={call: target for call, (target, _) in calls.items()},
-        translate=lambda name: _further(name, translate(name), own, candidate_aliases, reference),
+        paths=own, calls={call: target for call, (target, _) in calls.items()}, translate=further, layouts=layouts
     )
 
 
@@ -60,6 +81,7 @@ def _calls(table: RuleTable, candidate: Names) -> tuple[RuledCalls, set[int]]:
     for index in table.calls:
         for name in candidate:
             for rule, target in table.call_matches(name, index):
+                assert isinstance(target, str)  # a rule for one call has no expression
                 matched.add(id(rule))
                 calls.setdefault((name, index), ((target, rule.value_call), rule))
     return calls, matched
@@ -78,17 +100,19 @@ def _check_matched(rules: Sequence[Rule], matched: set[int], candidate: Names) -
 
 
 def _check_landed(
-    found: Mapping[str, Sequence[tuple[Rule, str]]], reference: Names, aliases: Mapping[str, str]
+    found: Mapping[str, Sequence[tuple[Rule, Target]]], reference: Names, aliases: Mapping[str, str]
 ) -> None:
     """A rule none of whose names arrives is a slip of the pen; one of whose names some arrive is not."""
     missed: dict[int, tuple[Rule, str]] = {}
     landed = set()
     for pairs in found.values():
         for rule, target in pairs[:1]:
-            if target in reference or target in aliases:
+            leaves = target.leaves() if isinstance(target, Expression) else (target,)
+            nowhere = next((leaf for leaf in leaves if leaf not in reference and leaf not in aliases), None)
+            if nowhere is None:
                 landed.add(id(rule))
             else:
-                missed.setdefault(id(rule), (rule, target))
+                missed.setdefault(id(rule), (rule, nowhere))
     for key, (rule, target) in missed.items():
         if key not in landed:
             raise NameMapError(
@@ -113,16 +137,18 @@ def _check_calls(calls: RuledCalls, reference: Names) -> None:
             )
 
 
-def _yield_root(paths: dict[str, str], found: Mapping[str, Sequence[tuple[Rule, str]]]) -> None:
+def _yield_root(paths: dict[str, str], found: Mapping[str, Sequence[tuple[Rule, Target]]]) -> None:
     """Where a rule says that a part of the candidate is the whole reference, the candidate's root is no counterpart."""
     taken = any(target == ROOT for name, target in paths.items() if name != ROOT)
     if taken and not found.get(ROOT) and paths.get(ROOT) == ROOT:
         paths[ROOT] = ROOT + UNMAPPED
 
 
-def _follow_aliases(paths: dict[str, str], reference: Names, aliases: Mapping[str, str]) -> None:
+def _follow_aliases(
+    paths: dict[str, str], reference: Names, aliases: Mapping[str, str], rearranged: Iterable[str]
+) -> None:
     """What lands on an alias of a tied tensor is that tensor, unless another name lands on the tensor itself."""
-    taken = set(paths.values())
+    taken = {*paths.values(), *rearranged}
     for name, target in paths.items():
         tensor = aliases.get(target, target)
         if tensor != target and tensor in reference and tensor not in taken:
@@ -146,6 +172,22 @@ def _check_collisions(paths: Mapping[str, str], calls: RuledCalls, rules: Mappin
             f"A key that ends in a wildcard, {ruled + '.{name}'!r}, maps only what is inside; "
             f"{ruled + '#0'!r} maps a single call"
         )
+
+
+def _check_taken(paths: Mapping[str, str], layouts: Iterable[Layout]) -> None:
+    """A tensor of the candidate that lands on one of which others are made."""
+    back = {target: name for name, target in paths.items()}
+    for layout in layouts:
+        for target in layout.reference:
+            if target in back:
+                raise NameMapError(
+                    f"{back[target]!r} of the candidate lands on {target!r} of the reference, of which the name rule "
+                    f"{' and '.join(layout.rules)} makes {', '.join(_own_names(layout))}"
+                )
+
+
+def _own_names(layout: Layout) -> list[str]:
+    return [name.removesuffix(REARRANGED) for name in layout.candidate]
 
 
 def _shown(call: Call) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
+from pytest_parity.names.layout import REARRANGED, Layout
 from pytest_parity.site import ROOT
 
 __all__ = ["UNMAPPED", "BoundNames"]
@@ -20,7 +21,7 @@ class BoundNames:
     Names that were not bound (an alias of a tied parameter) follow the same rules, without the checks.
     """
 
-    __slots__ = ("_back", "_back_calls", "_calls", "_paths", "_targets", "_translate")
+    __slots__ = ("_back", "_back_calls", "_calls", "_paths", "_targets", "_translate", "layouts")
 
     def __init__(
         self,
@@ -28,7 +29,10 @@ class BoundNames:
         paths: Mapping[str, str],
         calls: Mapping[Call, Call],
         translate: Callable[[str], str] = lambda path: path,
+        layouts: Iterable[Layout] = (),
     ) -> None:
+        self.layouts: dict[str, Layout] = {name: layout for layout in layouts for name in layout.candidate}
+        """By ``path`` of each tensor of the candidate's that is rearranged; several of them may have one layout."""
         self._translate = translate
         self._paths = dict(paths)
         self._calls = dict(calls)
@@ -39,6 +43,9 @@ class BoundNames:
             self._back.setdefault(target, path)
         split = {path for path, _ in self._calls}
         self._back.update({target: path for path, target in self._paths.items() if path not in split})
+        for layout in self.layouts.values():
+            own = " + ".join(name.removesuffix(REARRANGED) for name in layout.candidate)
+            self._back.update(dict.fromkeys(layout.reference, own))
 
     @classmethod
     def identity(cls) -> BoundNames:
@@ -51,7 +58,10 @@ class BoundNames:
         return frozenset(path for path, _ in self._targets)
 
     def path(self, candidate: str) -> str:
-        """The reference's path of a module, parameter or buffer of the candidate."""
+        """The reference's path of a module, parameter or buffer of the candidate.
+
+        Of a tensor that is rearranged it is its own, marked, which ``layouts`` knows.
+        """
         try:
             return self._paths[candidate]
         except KeyError:
@@ -64,9 +74,22 @@ class BoundNames:
         except KeyError:
             return self._calls.setdefault((candidate, index), self._plain_call(candidate, index))
 
+    def tensors(self, path: str) -> tuple[str, ...]:
+        """The tensors of the reference in which one of the candidate's (by its ``path``) has a part."""
+        layout = self.layouts.get(path)
+        return (path,) if layout is None else tuple(layout.reference)
+
+    def parts(self, candidate: str) -> Mapping[str, tuple[int, ...]] | None:
+        """The tensors of the reference, with their shapes, that a rearranged one of the candidate has a part in."""
+        layout = self.layouts.get(self.path(candidate))
+        return None if layout is None else layout.reference
+
     def back(self, reference: str) -> str:
-        """The candidate's path of a name of the reference's; the reference's own where it has no counterpart."""
-        return self._back.get(reference) or reference.removesuffix(UNMAPPED)
+        """The candidate's path of a name of the reference's; the reference's own where it has no counterpart.
+
+        Of a tensor that the candidate has in several, all of them, joined by a plus sign.
+        """
+        return self._back.get(reference) or reference.removesuffix(UNMAPPED).removesuffix(REARRANGED)
 
     def back_call(self, reference: str, index: int) -> Call:
         """The candidate's module and call index for a call of the reference's."""

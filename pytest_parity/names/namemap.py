@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,16 +11,22 @@ from typing import TypeAlias
 from pytest_parity.errors import NameMapError
 from pytest_parity.names.binding import bind
 from pytest_parity.names.bound import BoundNames
-from pytest_parity.names.rule import checked, parse_rule
+from pytest_parity.names.expression import Expression
+from pytest_parity.names.file import read_names
+from pytest_parity.names.layout import Shapes
+from pytest_parity.names.rule import Target, checked, parse_rule
 from pytest_parity.names.table import Rule, RuleTable
 from pytest_parity.site import ROOT
 
 __all__ = ["NameMap", "NameSpec"]
 
 Key: TypeAlias = "str | re.Pattern[str]"
+Value: TypeAlias = "str | Expression | Mapping[str, object]"
 NameSpec: TypeAlias = (
-    "NameMap | Mapping[Key, str] | Mapping[str, str] | Sequence[tuple[Key, str]] | Callable[[str], str]"
+    "NameMap | str | os.PathLike[str] | Mapping[Key, Value] | Mapping[str, Value] | Mapping[str, str] "
+    "| Sequence[tuple[Key, Value]] | Callable[[str], Target]"
 )
+"""What ``names=`` takes; text and paths are of a TOML file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,26 +37,32 @@ class NameMap:
     the whole path. A dotted key matches at component boundaries, what remains of the path is appended to its value. Of
     several rules the one with most components wins, literals before wildcards, a regular expression before a shorter
     key. ``"a.b#0": "c.d#3"`` maps one call of a module and nothing below it. A name without a rule keeps its name.
+
+    A value may be an expression: what the candidate's tensor, or each tensor below the key, is made of.
     """
 
     table: RuleTable
     rules: tuple[Rule, ...]
-    function: Callable[[str], str] | None = None
+    function: Callable[[str], Target] | None = None
 
     @classmethod
     def build(cls, spec: NameSpec | None) -> NameMap:
-        """Parse a mapping, a sequence of pairs or a function of a path; raises ``NameMapError``."""
+        """Parse a mapping, a sequence of pairs, a TOML file or a function of a path; raises ``NameMapError``."""
         if isinstance(spec, NameMap):
             return spec
         if spec is None:
             return cls.identity()
+        if isinstance(spec, (str, os.PathLike)):
+            return cls.build(read_names(spec))
         if isinstance(spec, Mapping):
             return cls._of([parse_rule(key, value) for key, value in spec.items()])
-        if isinstance(spec, Sequence) and not isinstance(spec, (str, bytes)):
+        if isinstance(spec, Sequence) and not isinstance(spec, bytes):
             return cls._of([parse_rule(*_pair(item)) for item in spec])
         if callable(spec):
             return cls(RuleTable.of(()), (), spec)
-        raise NameMapError(f"names={spec!r} is no name map; give a mapping, pairs, or a function of a path")
+        raise NameMapError(
+            f"names={spec!r} is no name map; give a mapping, pairs, a TOML file, or a function of a path"
+        )
 
     @classmethod
     def identity(cls) -> NameMap:
@@ -60,7 +73,7 @@ class NameMap:
     def _of(cls, rules: Sequence[Rule]) -> NameMap:
         return cls(RuleTable.of(rules), tuple(rules))
 
-    def translate(self, path: str) -> str:
+    def translate(self, path: str) -> Target:
         """Where a path lands, unchecked."""
         if self.function is not None:
             return _called(self.function, path)
@@ -73,14 +86,18 @@ class NameMap:
         *,
         candidate_aliases: Mapping[str, str] | None = None,
         reference_aliases: Mapping[str, str] | None = None,
+        candidate_shapes: Shapes | None = None,
+        reference_shapes: Shapes | None = None,
     ) -> BoundNames:
         """Apply the rules to all module, parameter and buffer paths of either side.
 
         The aliases are the further names of tied tensors, each with the name that stands for the tensor: those of the
         candidate may land where the tensor itself does, and what lands on one of the reference's is that tensor.
+        Expressions are about the tensors in the two tables of shapes.
 
         Raises ``NameMapError`` for a rule that matches no name of the candidate or lands on none of the reference's,
-        and for two names of the candidate that land on one.
+        for two names of the candidate that land on one, and for expressions that do not give the candidate's shapes,
+        use an element of the reference's twice, or leave one out.
         """
         return bind(
             self.table,
@@ -90,6 +107,8 @@ class NameMap:
             reference=dict.fromkeys(name or ROOT for name in reference),
             candidate_aliases=candidate_aliases or {},
             reference_aliases=reference_aliases or {},
+            candidate_shapes=candidate_shapes or {},
+            reference_shapes=reference_shapes or {},
         )
 
 
@@ -101,9 +120,11 @@ def _pair(item: object) -> tuple[object, object]:
     return item[0], item[1]
 
 
-def _called(function: Callable[[str], str], path: str) -> str:
+def _called(function: Callable[[str], Target], path: str) -> Target:
     text = f"{getattr(function, '__qualname__', function)!s}({path!r})"
     target = function(path)
+    if isinstance(target, Expression):
+        return target
     if not isinstance(target, str):
         raise NameMapError(f"name rule {text}: it gives {target!r}, not a path")
     return checked(target, text)

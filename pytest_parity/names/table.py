@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_parity.errors import NameMapError
-from pytest_parity.names.rule import PathRule, PatternRule, split
+from pytest_parity.names.rule import PathRule, PatternRule, Target, split
 
 __all__ = ["Rule", "RuleTable"]
 
@@ -41,7 +41,7 @@ class RuleTable:
             calls=tuple(sorted({rule.call for rule in rules if isinstance(rule, PathRule) and rule.call is not None})),
         )
 
-    def matches(self, path: str) -> Iterator[tuple[Rule, str]]:
+    def matches(self, path: str) -> Iterator[tuple[Rule, Target]]:
         """Every rule that is about a path, with where it lands; the one that wins comes first.
 
         A regular expression speaks of the whole path: it is stronger than a key that is only a prefix of it.
@@ -55,7 +55,7 @@ class RuleTable:
             yield from _shape_matches(shape, rules, components, None)
         yield from _pattern_matches(waiting, path)
 
-    def call_matches(self, path: str, call: int) -> Iterator[tuple[PathRule, str]]:
+    def call_matches(self, path: str, call: int) -> Iterator[tuple[PathRule, Target]]:
         """Every rule that is about one call of exactly this module, the one that wins first."""
         components = split(path)
         for shape, rules in self.shapes:
@@ -65,7 +65,7 @@ class RuleTable:
 
 def _shape_matches(
     shape: _Shape, rules: dict[_Found, PathRule], components: tuple[str, ...], call: int | None
-) -> Iterator[tuple[PathRule, str]]:
+) -> Iterator[tuple[PathRule, Target]]:
     if len(shape) > len(components):
         return
     literals = tuple([part for part, wild in zip(components, shape, strict=False) if not wild])
@@ -75,7 +75,7 @@ def _shape_matches(
         yield rule, target
 
 
-def _pattern_matches(patterns: tuple[PatternRule, ...], path: str) -> Iterator[tuple[PatternRule, str]]:
+def _pattern_matches(patterns: tuple[PatternRule, ...], path: str) -> Iterator[tuple[PatternRule, Target]]:
     for rule in patterns:
         target = rule.target(path)
         if target is not None:

@@ -20,13 +20,25 @@ from pytest_parity import hookspec
 from pytest_parity.errors import UsageError
 from pytest_parity.plugin.cases import CASES, Cases, pytest_collection_modifyitems, pytest_make_collect_report
 from pytest_parity.plugin.controller import Controller
-from pytest_parity.plugin.fixtures import parity, parity_names, parity_seed, parity_tolerances
+from pytest_parity.plugin.fixtures import (
+    parity,
+    parity_config,
+    parity_config_source,
+    parity_names,
+    parity_seed,
+    parity_tolerances,
+    pytest_runtest_setup,
+)
 from pytest_parity.plugin.marker import SIGNATURE
-from pytest_parity.plugin.options import OPTIONS, Options, is_worker, pytest_addoption
+from pytest_parity.plugin.options import OPTIONS, Options, is_worker, named_profile, pytest_addoption
 from pytest_parity.plugin.outcome import pytest_report_teststatus, pytest_runtest_call, pytest_runtest_makereport
+from pytest_parity.plugin.rerun import pytest_fixture_setup
+from pytest_parity.plugin.switches import SWITCHES, Switches, export_early
 
 __all__ = [
     "parity",
+    "parity_config",
+    "parity_config_source",
     "parity_names",
     "parity_seed",
     "parity_tolerances",
@@ -34,10 +46,13 @@ __all__ = [
     "pytest_addoption",
     "pytest_collection_modifyitems",
     "pytest_configure",
+    "pytest_fixture_setup",
+    "pytest_load_initial_conftests",
     "pytest_make_collect_report",
     "pytest_report_teststatus",
     "pytest_runtest_call",
     "pytest_runtest_makereport",
+    "pytest_runtest_setup",
     "pytest_sessionfinish",
 ]
 
@@ -45,6 +60,15 @@ __all__ = [
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     """Let projects implement the hooks of ``hookspec``."""
     pluginmanager.add_hookspecs(hookspec)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Set the variables of the profile that was named, before a conftest imports torch."""
+    try:
+        export_early(named_profile(early_config), early_config)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from error
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -55,6 +79,9 @@ def pytest_configure(config: pytest.Config) -> None:
     except UsageError as error:
         raise pytest.UsageError(str(error)) from error
     config.stash[CASES] = Cases()
+    options = config.stash[OPTIONS]
+    config.stash[SWITCHES] = switches = Switches(config, options.profiles, options.profile)
+    config.pluginmanager.register(switches, "parity-switches")
     if not is_worker(config):
         config.pluginmanager.register(Controller(config), "parity-controller")
 

@@ -22,6 +22,7 @@ __all__ = [
     "Cases",
     "Plan",
     "default_case",
+    "is_planned",
     "matches",
     "plan_of",
     "pytest_collection_modifyitems",
@@ -60,6 +61,11 @@ def _part(text: str) -> str:
     if len(safe) <= _LONGEST:
         return safe
     return f"{safe[: _LONGEST - 13]}~{sha256(text.encode()).hexdigest()[:12]}"
+
+
+def is_planned(item: pytest.Item) -> bool:
+    """Whether a test uses the fixture, as far as collection can tell."""
+    return _PLAN in item.stash
 
 
 def plan_of(item: pytest.Item) -> Plan:

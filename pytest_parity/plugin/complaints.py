@@ -10,6 +10,7 @@ import pytest
 from pytest_parity.plugin.cases import matches
 from pytest_parity.plugin.results import CaseResult
 from pytest_parity.plugin.text import nearest, quoted, shortened
+from pytest_parity.report.environment import difference_words
 
 __all__ = ["covers_everything", "drift_lines", "stale_lines", "unmatched_lines"]
 
@@ -44,17 +45,10 @@ def unmatched_lines(globs: tuple[str, ...], cases: set[str]) -> list[str]:
 
 
 def drift_lines(results: Iterable[CaseResult]) -> list[str]:
-    """A line for each case whose golden was recorded in another environment."""
+    """A line for each case whose golden was recorded in another environment, or with other settings."""
+    differing = [(r.case, difference_words(r.comparison)) for r in results if r.comparison is not None]
     return [
-        f"environment drift: {result.case}: {quoted(_differences(result))}; record it again here, or check it there"
-        for result in results
-        if result.comparison is not None and result.comparison.environment
-    ]
-
-
-def _differences(result: CaseResult) -> list[str]:
-    assert result.comparison is not None
-    return [
-        f"{name} {ours or 'absent'} (golden: {golden or 'absent'})"
-        for name, (golden, ours) in sorted(result.comparison.environment.items())
+        f"environment drift: {case}: {quoted(words)}; record it again here, or check it there"
+        for case, words in differing
+        if words
     ]

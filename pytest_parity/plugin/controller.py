@@ -12,6 +12,7 @@ from pytest_parity.plugin.cases import CASES
 from pytest_parity.plugin.complaints import covers_everything, drift_lines, stale_lines, unmatched_lines
 from pytest_parity.plugin.options import OPTIONS
 from pytest_parity.plugin.results import CaseResult, attached
+from pytest_parity.plugin.selftest import untested_lines
 
 __all__ = ["Controller"]
 
@@ -33,8 +34,13 @@ class Controller:
         """Say where the goldens are, to those who have or make some."""
         root = self._options.root
         if self._options.recording:
-            return f"parity: recording to {root}"
-        return f"parity: checking against {root}" if root.is_dir() else None
+            return f"parity: recording to {root}{self._profile}"
+        return f"parity: checking against {root}{self._profile}" if root.is_dir() else None
+
+    @property
+    def _profile(self) -> str:
+        """The one that was named; what the device decides is known to the process that runs tests, later."""
+        return f", profile {self._options.profile.name}" if self._options.profile else ""
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Note what was not collected."""
@@ -63,6 +69,8 @@ class Controller:
         """Fail a run that passed, where ``--parity-strict`` finds something."""
         if self._options.strict:
             self._complaints += [*self._stale(), *drift_lines(self._results)]
+        if self._options.selftest and not self._config.option.collectonly:
+            self._complaints += untested_lines([result.power for result in self._results if result.power is not None])
         if self._collected is not None:
             self._complaints += unmatched_lines(self._options.cases, self._collected)
         if self._complaints and session.exitstatus == pytest.ExitCode.OK:
@@ -101,12 +109,15 @@ def _as_lines(answer: str | Sequence[str]) -> Iterable[str]:
 
 
 def _case_lines(result: CaseResult) -> list[str]:
-    from pytest_parity.report import note_lines, recorded_line, summary_line  # noqa: PLC0415
+    from pytest_parity.report import moved_lines, note_lines, power_lines, recorded_line, summary_line  # noqa: PLC0415
 
     if result.recorded is not None:
-        return [recorded_line(result.recorded), *note_lines(result.recorded)]
+        moved = moved_lines(result.recorded.moved)
+        return [recorded_line(result.recorded), *moved, *note_lines(result.recorded)]
     comparison = result.comparison
     if comparison is None:
         return [f"{result.case}: {result.message}"]
-    shown = result.outcome == "passed" or comparison.failures
-    return [summary_line(comparison) if shown else f"{result.case}: {result.message}", *note_lines(comparison)]
+    shown = result.outcome == "passed" or comparison.failures or result.power is not None
+    line = summary_line(comparison) if shown else f"{result.case}: {result.message}"
+    powers = [] if result.power is None else power_lines(result.case, result.power)
+    return [line, *note_lines(comparison), *powers]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -12,13 +13,16 @@ from pytest_parity.errors import UsageError
 from pytest_parity.golden.cases import check_case_name
 from pytest_parity.plugin.options import RNG_MODES
 from pytest_parity.plugin.text import nearest, quoted
+from pytest_parity.result import Tolerance
 from pytest_parity.settings import MarkerOptions
 from pytest_parity.site import Kind
 
 __all__ = ["SIGNATURE", "read_marker"]
 
-SIGNATURE = "parity(case, *, names, kinds, rtol, atol, valid, rng, replay)"
-_KEYWORDS = ("case", "names", "kinds", "rtol", "atol", "valid", "rng", "replay")
+SIGNATURE = "parity(case, *, names, kinds, rtol, atol, factor, valid, rng, replay, allow_dtype)"
+_KEYWORDS = ("case", "names", "kinds", "rtol", "atol", "factor", "valid", "rng", "replay", "allow_dtype")
+
+_TOLERANCE = frozenset({"rtol", "atol", "factor"})
 
 
 def read_marker(item: pytest.Item) -> tuple[str | None, MarkerOptions]:
@@ -28,16 +32,27 @@ def read_marker(item: pytest.Item) -> tuple[str | None, MarkerOptions]:
     """
     found: dict[str, Any] = {}
     for mark in item.iter_markers("parity"):
-        for keyword, value in _validated(mark).items():
-            found.setdefault(keyword, value)
+        values = _validated(mark)
+        nearer = _TOLERANCE & set(found)
+        found = {key: value for key, value in values.items() if not (nearer and key in _TOLERANCE)} | found
     return found.pop("case", None), MarkerOptions(**found)
 
 
 def _validated(mark: pytest.Mark) -> dict[str, Any]:
     given = _arguments(mark)
-    tolerance = make(given.pop("rtol", None), given.pop("atol", None), "@pytest.mark.parity")
+    tolerance = make(
+        given.pop("rtol", None), given.pop("atol", None), "@pytest.mark.parity", given.pop("factor", None)
+    )
     values = {keyword: _CHECKS[keyword](value) for keyword, value in given.items() if value is not None}
-    return values | ({"rtol": tolerance.rtol, "atol": tolerance.atol} if tolerance else {})
+    return values | _as_options(tolerance)
+
+
+def _as_options(tolerance: Tolerance | None) -> dict[str, float]:
+    if tolerance is None:
+        return {}
+    if tolerance.factor is not None:
+        return {"factor": tolerance.factor}
+    return {"rtol": tolerance.rtol, "atol": tolerance.atol}
 
 
 def _arguments(mark: pytest.Mark) -> dict[str, Any]:
@@ -68,9 +83,10 @@ def _case(value: Any) -> str:
 
 
 def _names(value: Any) -> Any:
-    if isinstance(value, str) or not (callable(value) or isinstance(value, Iterable)):
+    file = isinstance(value, os.PathLike) or (isinstance(value, str) and value.endswith(".toml"))
+    if not file and (isinstance(value, str) or not (callable(value) or isinstance(value, Iterable))):
         raise UsageError(
-            f"@pytest.mark.parity(names={value!r}): a name map is a table of rules or a function; "
+            f"@pytest.mark.parity(names={value!r}): a name map is a table of rules, a TOML file or a function; "
             "write: names={'encoder.blocks.{i}': 'encoder.layers.{i}'}"
         )
     return value
@@ -107,6 +123,12 @@ def _replay(value: Any) -> tuple[str, ...]:
     return _strings("replay", value, "['mask_processor']")
 
 
+def _allow_dtype(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise UsageError(f"@pytest.mark.parity(allow_dtype={value!r}): allow_dtype is True or False")
+    return value
+
+
 def _strings(keyword: str, value: Any, example: str) -> tuple[str, ...]:
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise UsageError(f"@pytest.mark.parity({keyword}={value!r}): {keyword} is a list; write: {keyword}={example}")
@@ -123,4 +145,5 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "valid": _valid,
     "rng": _rng,
     "replay": _replay,
+    "allow_dtype": _allow_dtype,
 }

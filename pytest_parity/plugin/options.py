@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 import re
+from argparse import ArgumentTypeError
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
-from pytest_parity.compare.tolerance import Table
+from pytest_parity.compare.tolerance import Table, make
 from pytest_parity.errors import UsageError
-from pytest_parity.plugin.tables import read_tolerances
+from pytest_parity.plugin.config import Override, check_installed, read_override
+from pytest_parity.plugin.profiles import Profile, read_profiles, selected
+from pytest_parity.plugin.tables import read_tables
 from pytest_parity.plugin.text import quoted
 
-__all__ = ["OPTIONS", "RNG_MODES", "Options", "is_worker", "parse_size", "pytest_addoption"]
+__all__ = ["OPTIONS", "RNG_MODES", "Options", "is_worker", "named_profile", "parse_size", "pytest_addoption"]
 
 RNG_MODES = ("keyed", "global", "off")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([KMGT])(i?)B?|B)?", re.IGNORECASE)
@@ -35,11 +39,29 @@ class Options:
     out: Path
     cases: tuple[str, ...]
     strict: bool
+    reason: str
+    """Why goldens are recorded again."""
+    collect: bool
+    """A failing helper lets the test go on."""
+    selftest: bool
+    """Each test that passes is run again with faults in its candidate."""
+    selftest_limit: int
+    """How many faults a test tries at most."""
+    draws: int
+    """Of the noise floor, when recording."""
+    factor: float | None
+    """Of the noise floor, where nothing nearer to the test says another; ``None``: the dtype's."""
     memory: int
     """Bytes."""
     seed: int
     rng: str | None
     tolerances: Table
+    profiles: Mapping[str, Profile]
+    profile: Profile | None
+    """The one that was named; ``None``: the device decides."""
+    config: Path | None
+    """The YAML file of the ini option ``parity_config``."""
+    overrides: tuple[Override, ...]
 
     @property
     def recording(self) -> bool:
@@ -50,6 +72,8 @@ class Options:
     def of(cls, config: pytest.Config) -> Options:
         """Resolve them; raises ``UsageError``."""
         option = config.option
+        tables = read_tables(_pyproject(config))
+        profiles = _profiles(config, tables)
         options = cls(
             record=option.parity_record,
             missing=option.parity_record_missing,
@@ -58,16 +82,48 @@ class Options:
             out=_place(config, option.parity_out, "parity_out") or config.rootpath / ".parity",
             cases=tuple(option.parity_case),
             strict=option.parity_strict,
+            reason=_reason(option.parity_reason),
+            collect=option.parity_collect,
+            selftest=option.parity_selftest,
+            selftest_limit=_selftest_limit(_ini(config, "parity_selftest_limit")),
+            draws=option.parity_noise,
+            factor=_factor(_ini(config, "parity_factor")),
             memory=parse_size(_ini(config, "parity_memory")),
             seed=_seed(_ini(config, "parity_seed")),
             rng=_rng(_ini(config, "parity_rng")),
-            tolerances=read_tolerances(config.rootpath / "pyproject.toml"),
+            tolerances=tables.get("tolerances", {}),
+            profiles=profiles,
+            profile=_named(config, option.parity_profile, profiles),
+            config=_place(config, None, "parity_config"),
+            overrides=tuple(read_override(text) for text in option.parity_set),
         )
         _check(options, config)
         return options
 
 
 OPTIONS = pytest.StashKey[Options]()
+
+
+def named_profile(config: pytest.Config) -> Profile | None:
+    """The profile of the command line or the ini file, as far as options are known before conftests are loaded."""
+    name = config.known_args_namespace.parity_profile
+    return _named(config, name, _profiles(config, read_tables(_pyproject(config))))
+
+
+def _pyproject(config: pytest.Config) -> Path:
+    return config.rootpath / "pyproject.toml"
+
+
+def _profiles(config: pytest.Config, tables: Mapping[str, Any]) -> Mapping[str, Profile]:
+    origin = f"{_pyproject(config)}: [tool.pytest_parity.profiles]"
+    return read_profiles(tables.get("profiles", {}), origin)
+
+
+def _named(config: pytest.Config, option: str | None, profiles: Mapping[str, Profile]) -> Profile | None:
+    if option is not None:
+        return selected(option, profiles, "--parity-profile")
+    name = _ini(config, "parity_profile")
+    return selected(name, profiles, "ini option parity_profile") if name else None
 
 
 def is_worker(config: pytest.Config) -> bool:
@@ -101,14 +157,61 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="what a failing check leaves behind (default: ini parity_out, then .parity/ under the rootdir)",
     )
     group.addoption(
+        "--parity-profile",
+        metavar="NAME",
+        help="tolerances, determinism and precision: cpu, cuda, mps or one of [tool.pytest_parity.profiles] in pyproject.toml "
+        "(default: ini parity_profile, then the device that torch finds)",
+    )
+    group.addoption(
+        "--parity-set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="override a value of the fixture parity_config (repeatable), as in model.width=64; +model.width=64 adds a key",
+    )
+    group.addoption(
         "--parity-strict",
         action="store_true",
         help="goldens that no test uses, and an environment other than the golden's, fail the run",
     )
+    group.addoption(
+        "--parity-noise",
+        metavar="N",
+        type=_draws,
+        default=3,
+        help="when recording: run each test N + 1 times more, everything moved by one unit in the last place, and keep how "
+        "far it moves, the noise floor that checks are judged by; 0 records none; default: %(default)s",
+    )
+    group.addoption(
+        "--parity-reason",
+        metavar="TEXT",
+        help="with --parity-record: why goldens that exist are recorded again, for their history; "
+        "'env' claims that nothing but the environment changed, and is refused where it did not",
+    )
+    group.addoption(
+        "--parity-collect",
+        action="store_true",
+        help="a helper that fails lets the test go on to its end, so that every site is compared; 'parity accept' needs that",
+    )
+    group.addoption(
+        "--parity-selftest",
+        action="store_true",
+        help="the power of the checks: run each test that passes again with faults put into its candidate, one at a time, "
+        "and fail where one escapes",
+    )
     parser.addini("parity_ref", "where the goldens are, from this file's directory")
+    parser.addini("parity_profile", "the profile, where the command line names none", default="")
+    parser.addini("parity_config", "the YAML file behind the fixture parity_config, from this file's directory")
     parser.addini("parity_out", "what a failing check leaves behind, from this file's directory")
+    parser.addini("parity_factor", "of the noise floor, how many a site may be off; default: the dtype's", default="")
     parser.addini("parity_memory", "bytes a check may keep of one step, as in 512MiB", default="1GiB")
     parser.addini("parity_seed", "seed of every case whose tests name none", default="0", type=_int_type())
+    parser.addini(
+        "parity_selftest_limit",
+        "how many faults --parity-selftest tries on a test, each of which runs it again",
+        default="100",
+        type=_int_type(),
+    )
     parser.addini("parity_rng", f"random streams of cases whose marker names none: {quoted(RNG_MODES)}", default="")
 
 
@@ -156,11 +259,38 @@ def parse_size(text: str) -> int:
     return int(float(number) * (1024 if binary else 1000) ** (" KMGT".index(unit.upper()) if unit else 0))
 
 
+def _reason(text: str | None) -> str:
+    reason = " ".join((text or "").split())
+    if text is not None and not reason:
+        raise UsageError("--parity-reason is empty; say in a line why the goldens are recorded again")
+    return reason
+
+
+def _draws(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise ArgumentTypeError(f"{text!r} is no number of draws; 0 or more, as in 3")
+    return int(text)
+
+
+def _factor(text: str) -> float | None:
+    try:
+        made = make(None, None, "ini option parity_factor", float(text)) if text else None
+    except ValueError:
+        raise UsageError(f"ini option parity_factor = {text!r} is no number; write it as in 10") from None
+    return made.factor if made else None
+
+
 def _seed(text: str) -> int:
     try:
         return int(text)
     except ValueError:
         raise UsageError(f"ini option parity_seed = {text!r} is no whole number; write it as in 1234") from None
+
+
+def _selftest_limit(text: str) -> int:
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise UsageError(f"ini option parity_selftest_limit = {text!r}: a whole number of faults, at least 1, as in 100")
+    return int(text)
 
 
 def _rng(text: str) -> str | None:
@@ -174,6 +304,18 @@ def _check(options: Options, config: pytest.Config) -> None:
         raise UsageError(
             "--parity-record writes every golden, --parity-record-missing only those that do not exist; give one of them"
         )
+    if options.selftest and options.recording:
+        raise UsageError(
+            "--parity-selftest puts faults into what is checked, and this run records; record first, then run "
+            "pytest --parity-selftest"
+        )
+    if options.reason and not options.record:
+        raise UsageError(
+            f"--parity-reason {options.reason!r} is why goldens are recorded again, and this run records over none; "
+            "give it with --parity-record"
+        )
+    if options.config is not None or options.overrides:
+        check_installed("ini option parity_config" if options.config else f"--parity-set {options.overrides[0].key}")
     if _holds(options.root, options.out) or _holds(options.out, options.root):
         raise UsageError(
             f"what a failing check leaves would go to {options.out}, and the goldens are in {options.root}: one inside the "

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_parity.errors import ParityError, ParityFailure
+from pytest_parity.plugin.rerun import RERUNNER
 from pytest_parity.plugin.results import CaseResult, attach
+from pytest_parity.plugin.selftest import POWER, check_power
 from pytest_parity.result import Comparison, Recorded
 
 if TYPE_CHECKING:
+    from pytest_parity.plugin.rerun import Rerunner
     from pytest_parity.session import Parity
+    from pytest_parity.session.run import Run
 
-__all__ = ["holding", "pytest_report_teststatus", "pytest_runtest_call", "pytest_runtest_makereport"]
+__all__ = ["AGAIN", "holding", "pytest_report_teststatus", "pytest_runtest_call", "pytest_runtest_makereport"]
 
 _PARITY = pytest.StashKey["Parity"]()
 """What the test holds."""
+AGAIN = pytest.StashKey["Run"]()
+"""While a test is run again for the noise floor: the run that takes the recording's place."""
 _CONCLUSION = pytest.StashKey[Comparison | Recorded | None]()
 """What came of it: a comparison as far as it got, a recording, or nothing."""
 
@@ -26,15 +33,35 @@ _CONCLUSION = pytest.StashKey[Comparison | Recorded | None]()
 @contextmanager
 def holding(item: pytest.Item, parity: Parity) -> Iterator[None]:
     """From the fixture's set-up to its teardown, the report made in between; a test that is run again starts anew."""
+    if AGAIN in item.stash:
+        try:
+            yield
+        finally:
+            parity.close()
+        return
     item.stash[_PARITY] = parity
+    _forget(item)
     try:
         yield
     finally:
-        # Where another fixture failed after this one there was no call to conclude it in.
-        _abandon(item, parity, "teardown")
-        del item.stash[_PARITY]
-        if _CONCLUSION in item.stash:
-            del item.stash[_CONCLUSION]
+        if (
+            AGAIN not in item.stash
+        ):  # else it is the first run's fixtures that make room, and its parity is concluded later
+            _put_away(item, parity)
+
+
+def _put_away(item: pytest.Item, parity: Parity) -> None:
+    # Where another fixture failed after this one there was no call to conclude it in.
+    _abandon(item, parity, "teardown")
+    del item.stash[_PARITY]
+    _forget(item)
+
+
+def _forget(item: pytest.Item) -> None:
+    if _CONCLUSION in item.stash:
+        del item.stash[_CONCLUSION]
+    if POWER in item.stash:
+        del item.stash[POWER]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -56,8 +83,33 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 def _conclude(item: pytest.Item) -> None:
     parity = item.stash.get(_PARITY, None)
     if parity is not None:
-        item.stash[_CONCLUSION] = concluded = parity.finish()
+        rerunner = item.stash.get(RERUNNER, None)
+        again = None if rerunner is None else partial(_again, item, rerunner)
+        with _torn_down_later(rerunner):
+            concluded = parity.finish(again)
+        item.stash[_CONCLUSION] = concluded
         _announce(item, concluded)
+        with _torn_down_later(rerunner):
+            check_power(item, parity, again)
+
+
+def _again(item: pytest.Item, rerunner: Rerunner, run: Run) -> None:
+    """Run a test's body again; what ends it, as an error like any other."""
+    item.stash[AGAIN] = run
+    try:
+        rerunner.run()
+    except (pytest.skip.Exception, pytest.fail.Exception, pytest.xfail.Exception) as outcome:
+        raise RuntimeError(f"{type(outcome).__name__.lower()}: {outcome}") from outcome
+    finally:
+        del item.stash[AGAIN]
+
+
+@contextmanager
+def _torn_down_later(rerunner: Rerunner | None) -> Iterator[None]:
+    """What the first run's fixtures raised as they made room for the next run's is still the test's to fail by."""
+    yield
+    if rerunner is not None and rerunner.error is not None:
+        raise rerunner.error
 
 
 def _give_up(item: pytest.Item, error: BaseException | None) -> None:
@@ -117,10 +169,11 @@ def _result(item: pytest.Item, parity: Parity, message: str) -> CaseResult:
     concluded = item.stash.get(_CONCLUSION, None)
     comparison = concluded if isinstance(concluded, Comparison) else None
     recorded = concluded if isinstance(concluded, Recorded) else None
+    power = item.stash.get(POWER, None)
     if message:
         unwritten = "not recorded: " if parity.recording and recorded is None else ""
-        return CaseResult(item.nodeid, parity.case, "failed", comparison, None, unwritten + message)
-    return CaseResult(item.nodeid, parity.case, "recorded" if recorded else "passed", comparison, recorded)
+        return CaseResult(item.nodeid, parity.case, "failed", comparison, None, unwritten + message, power)
+    return CaseResult(item.nodeid, parity.case, "recorded" if recorded else "passed", comparison, recorded, "", power)
 
 
 def _message_first(item: pytest.Item, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:

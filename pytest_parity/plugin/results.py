@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import pytest
 
+from pytest_parity.report.power import Power
 from pytest_parity.result import Comparison, Recorded
 
 __all__ = ["CaseResult", "attach", "attached"]
@@ -26,6 +27,8 @@ class CaseResult:
     """When recording."""
     message: str = ""
     """Why it failed, in a line."""
+    power: Power | None = None
+    """What ``--parity-selftest`` made of it."""
 
     def to_plain(self) -> dict[str, Any]:
         """As dictionaries, lists, strings and numbers only, whatever a scalar was before."""
@@ -36,6 +39,7 @@ class CaseResult:
             "comparison": self.comparison and self.comparison.to_plain(),
             "recorded": self.recorded and asdict(self.recorded),
             "message": self.message,
+            "power": self.power and self.power.to_plain(),
         }
         # A scalar of numpy on a report kills an xdist session, so none gets as far as there.
         found: dict[str, Any] = json.loads(json.dumps(plain, default=_scalar))
@@ -44,13 +48,13 @@ class CaseResult:
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> CaseResult:
         """The inverse of ``to_plain``."""
-        comparison, recorded = plain["comparison"], plain["recorded"]
+        comparison, recorded, power = plain["comparison"], plain["recorded"], plain["power"]
         return cls(
             **{
                 **plain,
                 "comparison": comparison and Comparison.from_plain(comparison),
-                "recorded": recorded
-                and Recorded(**{**recorded, "steps": tuple(recorded["steps"]), "notes": tuple(recorded["notes"])}),
+                "recorded": recorded and Recorded.from_plain(recorded),
+                "power": power and Power.from_plain(power),
             }
         )
 

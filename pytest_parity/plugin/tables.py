@@ -12,13 +12,13 @@ from pytest_parity.compare.tolerance import Table, Tolerances
 from pytest_parity.errors import UsageError
 from pytest_parity.plugin.text import nearest, quoted
 
-__all__ = ["checked_tolerances", "read_tolerances"]
+__all__ = ["checked_tolerances", "read_tables"]
 
-_KEYS = ("tolerances",)
+_KEYS = ("tolerances", "profiles")
 
 
-def read_tolerances(pyproject: Path) -> Table:
-    """What ``[tool.pytest_parity.tolerances]`` says, in the order it is written; raises ``UsageError``."""
+def read_tables(pyproject: Path) -> dict[str, Any]:
+    """What ``[tool.pytest_parity]`` says, in the order it is written, its tolerances checked; raises ``UsageError``."""
     try:
         source = pyproject.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -36,7 +36,8 @@ def read_tolerances(pyproject: Path) -> Table:
             raise UsageError(
                 f"{pyproject}: [tool.pytest_parity] has no key {key!r}{nearest(key, _KEYS)}; it takes: {quoted(_KEYS)}"
             )
-    return checked_tolerances(table.get("tolerances", {}), origin=f"{pyproject}: [tool.pytest_parity.tolerances]")
+    checked_tolerances(table.get("tolerances", {}), origin=f"{pyproject}: [tool.pytest_parity.tolerances]")
+    return dict(table)
 
 
 def checked_tolerances(table: Any, *, origin: str) -> Table:

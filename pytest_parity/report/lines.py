@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pytest_parity.report.coverage import coverage_lines
 from pytest_parity.report.sentence import verdict_sentence
-from pytest_parity.report.words import amount, counted, size, steps_words
-from pytest_parity.result import Comparison, Recorded
+from pytest_parity.report.words import amount, counted, number, size, steps_words
+from pytest_parity.result import Comparison, Delta, Recorded
 
-__all__ = ["compared_of", "note_lines", "recorded_line", "summary_line"]
+__all__ = ["closest_words", "compared_of", "note_lines", "recorded_line", "summary_line"]
 
 
 def summary_line(comparison: Comparison) -> str:
@@ -20,7 +21,20 @@ def summary_line(comparison: Comparison) -> str:
 
 def note_lines(result: Comparison | Recorded) -> list[str]:
     """What there is to know besides, to stand below the case's line."""
-    return [f"  {note}" for note in result.notes]
+    closest = closest_words(result.closest) if isinstance(result, Comparison) and result.passed else ""
+    covered = coverage_lines(result) if isinstance(result, Comparison) else []
+    return [f"  {note}" for note in (*covered, *([closest] if closest else []), *result.notes)]
+
+
+def closest_words(closest: Delta | None) -> str:
+    """Which site came nearest to what the noise floor allows; empty where it decided about nothing that moved."""
+    if closest is None or closest.noise is None:
+        return ""
+    noise = closest.noise
+    return (
+        f"nearest to its bound of {noise.factor:g} noise floors: {closest.site} in step {closest.step}, "
+        f"norm {number(noise.norm_ratio)}, gain {number(noise.gain_ratio)}"
+    )
 
 
 def compared_of(comparison: Comparison) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pytest_parity.report.words import amount
-from pytest_parity.result import Comparison, Delta, Diagnosis, Fault, Verdict
-from pytest_parity.site import ROOT, Kind, Site
+from pytest_parity.result import IGNORED, Comparison, Delta, Diagnosis, Fault, Verdict
+from pytest_parity.site import INPUTS, ROOT, Kind, Site
 
 __all__ = ["headline", "verdict_sentence"]
 
@@ -40,9 +40,19 @@ def verdict_sentence(comparison: Comparison) -> str:
 def _undiagnosed(comparison: Comparison) -> str:
     failures = comparison.failures
     if not comparison.compared and not failures:
+        if comparison.counts.get(IGNORED):
+            return "nothing was compared: the test ignores every site that was recorded"
         return "nothing was compared; assert something, or watch a model while it runs"
     if not failures:
         return f"{comparison.compared:,} of {amount(comparison.expected, 'site')} compared, and none of them fails"
+    empty = [delta for delta in failures if delta.verdict is Verdict.EMPTY]
+    if len(empty) == len(failures):
+        others = f" (and {amount(len(empty) - 1, 'site')} besides)" if len(empty) > 1 else ""
+        name = empty[0].site
+        return (
+            f"{name}{others} has no element, here and in the reference, so that nothing was compared there; "
+            f"where that is right, say so: ignore=[{name.partition('#')[0]!r}]"
+        )
     return f"{amount(len(failures), 'site')} of {comparison.expected:,} fail; the first is {failures[0].site}"
 
 
@@ -93,15 +103,19 @@ def _value(diagnosis: Diagnosis, site: Site, delta: Delta | None) -> str:
     return f"{what} is the first site that differs" + _detail(delta)
 
 
-def _backward(diagnosis: Diagnosis, _site: Site, delta: Delta | None) -> str:
+def _backward(diagnosis: Diagnosis, site: Site, delta: Delta | None) -> str:
     after = f", after {diagnosis.after} agreed" if diagnosis.after else ""
+    if diagnosis.reference == INPUTS:
+        return f"the gradient of the input {_input(site)} is the first that differs while the forward pass agrees{after}" + _detail(delta)
     return (
         f"{diagnosis.module} is the first module in backward order whose gradient differs while the forward "
         f"pass agrees{after}" + _detail(delta)
     )
 
 
-def _no_gradient(diagnosis: Diagnosis, _site: Site, _delta: Delta | None) -> str:
+def _no_gradient(diagnosis: Diagnosis, site: Site, _delta: Delta | None) -> str:
+    if site.path.startswith(f"{INPUTS}."):
+        return f"the input {_input(site)} gets no gradient, while the forward pass agrees"
     return f"{diagnosis.module} gets no gradient, while the forward pass agrees"
 
 
@@ -133,6 +147,10 @@ def _called(name: str, site: Site) -> str:
     """A module, with the number of its call where it is not the first; a bare number is said to be a module."""
     name = f"module {name}" if name.replace(".", "").isdigit() else name
     return f"{name} (call {site.call + 1})" if site.call else name
+
+
+def _input(site: Site) -> str:
+    return site.path.removeprefix(f"{INPUTS}.")
 
 
 def _ours(site: Site, delta: Delta | None) -> Site:

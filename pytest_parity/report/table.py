@@ -10,6 +10,8 @@ from pytest_parity.result import Delta
 __all__ = ["table"]
 
 _HEAD = ("site", "verdict", "max abs", "max rel", "allowed", "worst: here, reference")
+_NOISE = 2
+"""Where the column of the noise floor stands, where one of the sites was judged by it."""
 _GAP = "  "
 _SITE_AT_LEAST = 24
 
@@ -20,9 +22,11 @@ def table(deltas: Sequence[Delta], *, width: int, limit: int) -> list[str]:
     A delta without numbers has its detail in place of them. Only sites are shortened to fit, and not without end.
     """
     several = len({delta.step for delta in deltas}) > 1
-    rows = [_HEAD, *(_row(delta, several) for delta in deltas[:limit])]
-    widths = [max(len(row[place]) for row in rows if place < len(row) - 1) for place in range(len(_HEAD) - 1)]
-    rest = sum(widths[1:]) + max(len(row[-1]) for row in rows if len(row) == len(_HEAD)) + len(_GAP) * len(widths)
+    by_floor = any(delta.noise is not None and delta.metrics is not None for delta in deltas[:limit])
+    head = (*_HEAD[:_NOISE], "floors: norm, gain", *_HEAD[_NOISE:]) if by_floor else _HEAD
+    rows = [head, *(_row(delta, several, by_floor) for delta in deltas[:limit])]
+    widths = [max(len(row[place]) for row in rows if place < len(row) - 1) for place in range(len(head) - 1)]
+    rest = sum(widths[1:]) + max(len(row[-1]) for row in rows if len(row) == len(head)) + len(_GAP) * len(widths)
     widths[0] = min(widths[0], max(_SITE_AT_LEAST, width - rest))
     lines = [_line(row, widths) for row in rows]
     if len(deltas) > limit:
@@ -30,20 +34,22 @@ def table(deltas: Sequence[Delta], *, width: int, limit: int) -> list[str]:
     return lines
 
 
-def _row(delta: Delta, several: bool) -> tuple[str, ...]:
+def _row(delta: Delta, several: bool, by_floor: bool) -> tuple[str, ...]:
     site = f"step {delta.step}: {delta.site}" if several else delta.site
-    verdict, metrics = verdict_word(delta.verdict), delta.metrics
+    verdict, metrics, noise = verdict_word(delta.verdict), delta.metrics, delta.noise
     if metrics is None:
         return (site, verdict, delta.detail)
     ours, theirs = pair(metrics.worst_actual, metrics.worst_expected)
     index = f"[{', '.join(map(str, metrics.worst_index))}] " if metrics.worst_index else ""
     worst = f"{index}{ours}, {theirs}"
+    floors = (f"{number(noise.norm_ratio)}, {number(noise.gain_ratio)}" if noise else "",) if by_floor else ()
     return (
         site,
         verdict,
+        *floors,
         number(metrics.max_abs),
         number(metrics.max_rel),
-        number(metrics.worst_allowed),
+        f"{noise.factor:g} floors" if noise else number(metrics.worst_allowed),
         f"{worst} ({delta.detail})" if delta.detail else worst,
     )
 

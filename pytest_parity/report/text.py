@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pytest_parity.report.coverage import coverage_lines
+from pytest_parity.report.environment import character_lines, difference_lines
 from pytest_parity.report.lines import compared_of
 from pytest_parity.report.sentence import headline
 from pytest_parity.report.table import table
@@ -29,7 +31,13 @@ def failure_text(comparison: Comparison, *, width: int = 100, limit: int = 20) -
     lines = [headline(comparison), *_hints(comparison)]
     if comparison.failures:
         lines += ["", *table(comparison.failures, width=width, limit=limit)]
-    lines += ["", *_coverage(comparison), *comparison.notes, *_environment(comparison)]
+    lines += [
+        "",
+        *_coverage(comparison),
+        *comparison.notes,
+        *character_lines(comparison),
+        *difference_lines(comparison),
+    ]
     return "\n".join(lines)
 
 
@@ -43,14 +51,8 @@ def _coverage(comparison: Comparison) -> Iterator[str]:
     elements = f" ({amount(comparison.elements, 'element')})" if comparison.elements else ""
     counts = counted(comparison.counts) or "nothing"
     yield f"{compared_of(comparison)}{elements}: {counts}"
+    yield from coverage_lines(comparison)
     for verdict, remark in _REMARKS.items():
         sites = [delta.site for delta in comparison.deltas if delta.verdict is verdict]
         if sites:
             yield f"{remark}: {listed(sites, _SITES_IN_A_REMARK)}"
-
-
-def _environment(comparison: Comparison) -> Iterator[str]:
-    if comparison.environment:
-        yield "the environment is not the golden's:"
-        for name, (golden, here) in comparison.environment.items():
-            yield f"  {name}: {here} here, {golden} in the golden"

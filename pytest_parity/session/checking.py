@@ -10,11 +10,12 @@ import torch
 
 from pytest_parity.capture import Capture, Streams, TensorTable, unpack
 from pytest_parity.compare.comparator import Comparator
+from pytest_parity.compare.coverage import Ignore
 from pytest_parity.compare.region import Region, resolve
 from pytest_parity.compare.tolerance import Table, Tolerances
-from pytest_parity.contract.environment import differences, environment
-from pytest_parity.contract.structure import describe
-from pytest_parity.diagnose import first_divergence
+from pytest_parity.contract.environment import differences
+from pytest_parity.contract.structure import Structure, describe
+from pytest_parity.diagnose import characterise, first_divergence
 from pytest_parity.errors import GoldenError, ParityFailure, UsageError
 from pytest_parity.golden.reader import Golden
 from pytest_parity.names import BoundNames
@@ -23,10 +24,12 @@ from pytest_parity.result import Comparison, Delta, Diagnosis, Recorded, Toleran
 from pytest_parity.session.counterpart import Counterpart
 from pytest_parity.session.leftovers import Leftovers
 from pytest_parity.session.reference import Reference
-from pytest_parity.session.run import LOADER, Run, Watching, regions_from_plain
+from pytest_parity.session.regions import recorded_regions
+from pytest_parity.session.run import LOADER, Run, Watching
+from pytest_parity.session.surroundings import set_differently
 from pytest_parity.session.updates import Updates
 from pytest_parity.session.watch import Keep
-from pytest_parity.settings import Settings
+from pytest_parity.settings import Mode, Settings
 from pytest_parity.site import Kind, Site
 
 __all__ = ["Checking"]
@@ -35,25 +38,45 @@ __all__ = ["Checking"]
 class Checking(Run):
     """Compares every observation as it comes. Raises ``GoldenNotFound`` where the case has no golden."""
 
-    def __init__(self, settings: Settings, streams: Streams, golden: Golden) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        streams: Streams,
+        golden: Golden,
+        *,
+        reference: Reference | None = None,
+        comparator: Comparator | None = None,
+    ) -> None:
         super().__init__(settings, streams)
         self.golden = golden
-        self.reference = Reference(golden)
-        self.counterpart = Counterpart(self.reference)
-        self._leftovers = Leftovers(settings.out, settings.case)
-        self.comparator = Comparator(
+        self.reference = reference or Reference(golden)
+        allow_dtype = settings.allow_dtype if settings.marker.allow_dtype is None else settings.marker.allow_dtype
+        self.counterpart = Counterpart(self.reference, allow_dtype=allow_dtype)
+        self._leftovers = Leftovers(settings.out, settings.case, golden.manifest.get("digest", ""))
+        self.comparator = comparator or Comparator(
             golden,
             tolerances=Tolerances(self._levels({})),
             kinds=frozenset(Kind),
             memory=settings.memory,
             names=self.names,
-            leave=self._leftovers.add,
+            leave=self._leftovers.add if self._leaves else None,
+            factor=settings.factor,
+            allow_dtype=allow_dtype,
+            ignore=Ignore(settings.marker.ignore, shared=settings.ignore),
+            coverage=settings.coverage if settings.marker.coverage is None else settings.marker.coverage,
+            empty_fails=settings.volatile is None,
         )
         self._updates = Updates(self.reference, self.comparator, streams)
         self._loaded = False
         self._device = torch.get_default_device()
         self._never: set[str] | None = None
         """Modules that no step has called."""
+        self._own: Structure | None = None
+
+    @property
+    def _leaves(self) -> bool:
+        """Whether what fails is left in ``--parity-out``."""
+        return self.settings.volatile is None
 
     @property
     def names(self) -> BoundNames:
@@ -67,7 +90,10 @@ class Checking(Run):
         self.watching = watching
         kinds = self._kinds(watching)
         self.counterpart.bind(watching.model, self.bound(watching.names))
-        if not self.counterpart.compare(describe(watching.model)):
+        self._own = describe(watching.model)
+        recording = self.settings.mode is Mode.RECORD  # its own draws judge nothing, and measure everything
+        ignore = Ignore() if recording else self.comparator.ignore.plus(watching.ignore)
+        if not self.counterpart.compare(self._own, ignore=ignore):
             raise self.failure()
         self.capture = Capture(
             watching.model,
@@ -75,9 +101,9 @@ class Checking(Run):
             optimizers=watching.optimizers,
             streams=self.streams,
             names=self.names,
-            known=self.reference.tensor_names,
+            known=self.counterpart.known,
             kinds=kinds,
-            replay=watching.replay,
+            replay=(*watching.replay, *self.reference.unstable),
             replayed=self._recorded_output,
             stepping=self._updates.stepping,
             stepped=self._updates.stepped,
@@ -91,6 +117,8 @@ class Checking(Run):
             names=self.names,
             unobservable=compiled,
             replay=watching.replay,
+            ignore=ignore,
+            coverage=watching.coverage,
         )
         return self.capture
 
@@ -110,8 +138,8 @@ class Checking(Run):
     def load(self, model: torch.nn.Module, names: Any) -> None:
         """Copy the reference's initial weights in place; refused whole if anything does not fit."""
         self.counterpart.bind(model, self.bound(names))
-        tensors = TensorTable(model, self.names.path, self.reference.tensor_names).now()
-        self.reference.load(tensors, self.names.back)
+        tensors = TensorTable(model, self.names.path, self.counterpart.known).now()
+        self.reference.load(tensors, self.names)
         self._device = next((tensor.device for tensor in tensors.values()), self._device)
         self._loaded = True
 
@@ -119,7 +147,8 @@ class Checking(Run):
         """Compare the structure, and count it."""
         self.begin(self.step or 0)
         self.counterpart.bind(model, self.bound(names))
-        if not self.counterpart.compare(describe(model), alone=True):
+        self._own = describe(model)
+        if not self.counterpart.compare(self._own, alone=True):
             raise self.failure()
 
     # steps
@@ -127,12 +156,14 @@ class Checking(Run):
     def batches(self, loader: Iterable[Any], limit: int | None, keep: Keep) -> Iterator[tuple[int, Any, bool]]:  # noqa: ARG002
         """Give the golden's own batches, each step from the reference's start where the weights were loaded."""
         assert self.capture is not None
+        self.surroundings.draw_from(loader)
         steps = [step for step in self.golden.steps if self.reference.info(step).get("batch") is not None]
         if not steps:
             raise UsageError(
                 f"{self.settings.case} was recorded without steps(); "
                 "record the case again with the test as it is now: pytest --parity-record"
             )
+        self._check_freedom()
         for step in steps:
             if limit is not None and step >= limit:
                 break
@@ -140,16 +171,25 @@ class Checking(Run):
             self.begin(step)
             self.streams.seed_step(step, "batch")
             batch = unpack(spec, lambda path: self._batch_tensor(LOADER, path))
-            if self._loaded:
+            if self._loaded and not (self.free and step != steps[0]):
                 self._restart(step)
             self.streams.seed_step(step, "step")
             self.begin_observing(batch)
             yield step, batch, True
 
+    def _check_freedom(self) -> None:
+        recorded = bool(self.golden.manifest["settings"].get("free"))
+        if self._loaded and self.golden.noise is not None and recorded is not self.free:
+            raise UsageError(
+                f"steps(free={self.free}) of {self.settings.case}: the golden's noise floor is that of free={recorded}. "
+                "Record it again with the test as it is now: pytest --parity-record"
+            )
+
     def _restart(self, step: int) -> None:
         """Judge the candidate's own optimizer state, then start the step where the reference started it."""
         assert self.capture is not None
         if step - 1 in self.golden.steps:  # else nothing of the candidate's led here
+            self._leftovers.restarted(step)
             self.capture.observe_states()
             self.comparator.fill({Kind.OPTIMIZER})
             if not self.reference.info(step - 1).get("updated"):  # else what that step changed is judged as its update
@@ -157,13 +197,13 @@ class Checking(Run):
         elif step:
             self.reference.set_rates(step, self.capture.optimizers)
         self.capture.refresh()
-        self.reference.restart(step, self.capture.tensors, self.capture.optimizers, self.capture.name_of)
+        self.reference.restart(step, self.capture)
 
     def _observe_weights(self) -> None:
         """Judge the weights that the candidate's step before has left, before the reference's take their place."""
         assert self.capture is not None
         self.capture.refresh()
-        for name, tensor in self.capture.tensors.items():
+        for name, tensor in self.capture.weights():
             self.comparator.see(Site(Kind.WEIGHT, name), tensor)
         self.comparator.fill({Kind.WEIGHT})
         self.comparator.forget_starts()
@@ -190,8 +230,8 @@ class Checking(Run):
 
     def _regions(self, watching: Watching, batch: Any) -> Mapping[str, Region]:
         assert self.step is not None
-        recorded = self.reference.info(self.step).get("valid")
-        return resolve(watching.valid, batch) if recorded is None else regions_from_plain(recorded)
+        recorded = recorded_regions(self.golden, self.step)
+        return resolve(watching.valid, batch) if recorded is None else recorded
 
     def input(self, name: str, make: Callable[[], Any]) -> Any:  # noqa: ARG002
         """Give the golden's input back."""
@@ -212,9 +252,11 @@ class Checking(Run):
 
     def observe(self, site: Site, value: torch.Tensor | None, call: Tolerance | None = None) -> None:
         """Compare one observation."""
+        if self.surroundings.unread and site.kind is Kind.ACTIVATION:
+            self.surroundings.read(self.device)
         if site.kind is Kind.UPDATED_WEIGHT and value is not None:
-            decides = self._updates.own_decides(site.path) or self.comparator.starts_equal(site.path)
-            self.comparator.see_update(site, value, isolated=False, again=decides)
+            own, alike = self._updates.own_decides(site.path), self.comparator.starts_equal(site.path)
+            self.comparator.see_update(site, value, isolated=False, again=own or alike, alike=alike and not own)
         else:
             self.comparator.see(site, value, call)
 
@@ -238,6 +280,8 @@ class Checking(Run):
             self.comparator.rejudge(kinds, call, where)
         self.comparator.fill(kinds)
         if not self.comparator.has(kinds):
+            if self.comparator.excepts(kinds):
+                return
             raise UsageError(
                 f"{where} compares nothing: step {self.step} of {self.settings.case} has no "
                 f"{' or '.join(sorted(kind.value for kind in kinds))} on either side. Was backward run before it?"
@@ -247,17 +291,20 @@ class Checking(Run):
 
     def failure(self) -> ParityFailure:
         """The failure that everything known so far amounts to."""
+        if self._leaves:
+            self._leftovers.begin()
         comparison = self.comparison()
         return ParityFailure(failure_text(comparison), comparison)
 
     def comparison(self) -> Comparison:
         """What is known so far, with the first divergence."""
         first = self.counterpart.failing or self.comparator.first_failing_step
-        return replace(
-            self.counterpart.added_to(self.comparator.comparison()),
-            diagnosis=self._diagnose(first) if first else None,
-            environment=self._environment(),
-            notes=tuple(self._notes()),
+        diagnosis = self._diagnose(first) if first else None
+        return self._in_its_surroundings(
+            replace(
+                self.counterpart.added_to(self.comparator.comparison()), diagnosis=diagnosis, notes=tuple(self._notes())
+            ),
+            first,
         )
 
     def _diagnose(self, first: list[Delta]) -> Diagnosis | None:
@@ -271,8 +318,31 @@ class Checking(Run):
             hyperparameters=self._updates.changes(first[0].step, place),
         )
 
-    def _environment(self) -> dict[str, tuple[str, str]]:
-        return differences(self.golden.manifest["provenance"].get("environment", {}), environment(self.device))
+    def _in_its_surroundings(self, found: Comparison, first: list[Delta]) -> Comparison:
+        """A comparison with what was not as in the golden's run, and whether it looks as if that explained it."""
+        recorded, diagnosis = self.golden.manifest["provenance"].get("environment"), found.diagnosis
+        environment = differences(recorded or {}, self.surroundings.read(self.device))
+        set_so = set_differently(
+            self.golden,
+            self.settings,
+            own=self._own,
+            names=self.names,
+            optimizers=self._updates.differences(self.golden.manifest["settings"].get("optimizers", ())),
+            diagnosis=diagnosis,
+        )
+        character = diagnosis and characterise(
+            first,
+            diagnosis,
+            names=self.names,
+            dtypes=self._dtypes(diagnosis.step),
+            environment=environment if recorded else None,
+            explained=any(one.likely for one in set_so),
+        )
+        return replace(found, environment=environment, differences=set_so, character=character)
+
+    def _dtypes(self, step: int) -> dict[str, str]:
+        entries = self.golden.entries(step) if step in self.golden.steps else ()
+        return {str(entry.site): entry.dtype for entry in entries}
 
     def _notes(self) -> Iterator[str]:
         yield from self.counterpart.notes()
@@ -301,7 +371,13 @@ class Checking(Run):
         self.close_step()
         self.comparator.finish()
         comparison = self.comparison()
+        problems = list(self.comparator.ignore.problems())
+        if problems and comparison.passed:
+            raise UsageError("; ".join(problems))
         if not comparison.passed:
+            comparison = replace(comparison, notes=(*comparison.notes, *problems))
+            recorded = frozenset(map(Kind, self.golden.manifest["settings"].get("kinds", ())))
+            self._leftovers.ended(comparison, map(str, recorded - self.comparator.kinds - {Kind.BATCH}))
             raise ParityFailure(failure_text(comparison), comparison)
         self._conclude(failed=False)
         return replace(comparison, notes=tuple(self._notes()))  # concluding may have left one
@@ -312,7 +388,9 @@ class Checking(Run):
 
     def _conclude(self, *, failed: bool) -> None:
         try:
-            self._leftovers.conclude(failed=failed)
+            if self._leaves:
+                self._leave_step()
+                self._leftovers.conclude(failed=failed, environment=lambda: self.surroundings.read(self.device))
             self.comparator.close()
         finally:
             self.golden.close()
@@ -322,6 +400,8 @@ class Checking(Run):
         levels: list[tuple[str, Table]] = [("watch(tolerances=...)", watch)]
         if marker.rtol is not None:
             levels.append(("marker", {"*": (marker.rtol, marker.atol)}))
+        if marker.factor is not None:
+            levels.append(("marker", {"*": {"factor": marker.factor}}))
         levels.append(("parity_tolerances", self.settings.tolerances))
         return levels
 
@@ -332,6 +412,19 @@ class Checking(Run):
         if self.capture is not None:
             never = set(self.capture.modules.never_called)
             self._never = never if self._never is None else self._never & never
+        if self._leaves:
+            self._leave_step()
         self._updates.begin_step()
-        self._leftovers.end_step()
         self.comparator.end()
+
+    def _leave_step(self) -> None:
+        """Leave what fails of the current step, if there is one."""
+        if self.step is None:
+            return
+        own: dict[str, Any] = {}
+        if self.capture is not None:
+            own["hyperparameters"] = self._updates.hyperparameters
+            own["changed_besides"] = self._updates.changed_besides
+            own["optimizer_steps"] = list(self.capture.steps_taken)
+            own["updated"] = any(self.capture.steps_taken)
+        self._leftovers.take(self.comparator, own)

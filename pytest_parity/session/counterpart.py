@@ -9,10 +9,14 @@ from typing import Any
 
 import torch
 
+from pytest_parity.capture import TensorTable
+from pytest_parity.compare.coverage import Ignore
 from pytest_parity.contract.structure import Structure, compare_structures, count_difference, describe
 from pytest_parity.names import BoundNames, NameMap
-from pytest_parity.result import Comparison, Delta, Verdict
+from pytest_parity.result import IGNORED, Comparison, Delta, Verdict
 from pytest_parity.session.reference import Reference
+from pytest_parity.session.roundtrip import check_round_trip
+from pytest_parity.site import Site
 
 __all__ = ["Counterpart"]
 
@@ -20,11 +24,13 @@ __all__ = ["Counterpart"]
 class Counterpart:
     """What is known of the candidate's model before any number."""
 
-    def __init__(self, reference: Reference) -> None:
+    def __init__(self, reference: Reference, *, allow_dtype: bool = False) -> None:
+        self._allow_dtype = allow_dtype
         self.names = BoundNames.identity()
         self._bound = False
         self._reference = reference
         self._sites = 0
+        self._excepted = 0
         self._alone = False
         self._failing: tuple[Delta, ...] = ()
         self._notes: tuple[str, ...] = ()
@@ -40,15 +46,27 @@ class Counterpart:
             reference.all_names,
             candidate_aliases=own.tensor_aliases,
             reference_aliases=reference.tensor_aliases,
+            candidate_shapes={name: info.shape for name, info in own.tensors.items()},
+            reference_shapes={name: info.shape for name, info in reference.tensors.items()},
         )
+        if self.names.layouts:
+            check_round_trip(self.names, TensorTable(model, self.names.path, self.known).now())
 
-    def compare(self, own: Structure, *, alone: bool = False) -> bool:
+    @property
+    def known(self) -> frozenset[str]:
+        """The paths under which a tensor of the candidate has a counterpart; a tied one goes by the first of them."""
+        return self._reference.tensor_names | self.names.layouts.keys()
+
+    def compare(self, own: Structure, *, alone: bool = False, ignore: Ignore | None = None) -> bool:
         """Compare structures: whether they agree. ``alone``: it is what the test asserts, and counts as compared."""
         reference = self._reference.structure
-        deltas = compare_structures(reference, own, self.names)
+        deltas = compare_structures(reference, own, self.names, allow_dtype=self._allow_dtype)
         self._alone = self._alone or alone
         self._sites = len(reference.tensors)
-        self._failing = tuple(delta for delta in deltas if delta.verdict.fails)
+        failing = [delta for delta in deltas if delta.verdict.fails]
+        self._failing = tuple(d for d in failing if ignore is None or ignore.pattern(Site.parse(d.site)) is None)
+        excepted = (delta for delta in failing if delta not in self._failing)
+        self._excepted = sum(delta.verdict is not Verdict.EXTRA for delta in excepted)
         self._notes = count_difference(reference, own, self.names) if self._failing else ()
         if alone and not self._failing:
             self._notes = (f"structure: {own.describe_counts()}",)
@@ -71,11 +89,12 @@ class Counterpart:
         counts.update(delta.verdict.value for delta in self._failing)
         known = sum(delta.verdict is not Verdict.EXTRA for delta in self._failing)
         missing = sum(delta.verdict is Verdict.MISSING for delta in self._failing)
-        counts[Verdict.EQUAL.value] += self._sites - known
+        counts[Verdict.EQUAL.value] += self._sites - known - self._excepted
+        counts[IGNORED] += self._excepted
         return replace(
             found,
             counts={verdict: count for verdict, count in counts.items() if count},
             expected=found.expected + self._sites,
-            compared=found.compared + self._sites - missing,
+            compared=found.compared + self._sites - missing - self._excepted,
             deltas=(*self._failing, *found.deltas),
         )

@@ -11,6 +11,7 @@ import torch
 
 from pytest_parity.capture import Capture, Observe, Streams, leaves
 from pytest_parity.compare.comparator import Comparator
+from pytest_parity.compare.coverage import is_mask
 from pytest_parity.compare.judge import judge
 from pytest_parity.compare.tally import Found, Tally
 from pytest_parity.compare.tolerance import Tolerances, make
@@ -23,7 +24,7 @@ from pytest_parity.report import failure_text
 from pytest_parity.result import Comparison, Delta, Verdict
 from pytest_parity.session.counterpart import Counterpart
 from pytest_parity.session.reference import Reference
-from pytest_parity.session.run import regions_from_plain
+from pytest_parity.session.regions import recorded_regions
 from pytest_parity.session.values import tensors
 from pytest_parity.site import DEFAULT_KINDS, Kind, Site
 
@@ -111,8 +112,10 @@ _NOTHING: dict[str, Any] = {"parameters": {}, "buffers": {}, "modules": {}}
 
 def _compare_step(comparator: Comparator, candidate: Golden, step: int) -> None:
     comparator.begin(step)
-    comparator.regions = regions_from_plain(comparator.golden.manifest["steps"][str(step)].get("valid", ()))
+    comparator.regions = recorded_regions(comparator.golden, step) or {}
     for entry in candidate.entries(step):
+        if is_mask(entry.site):
+            continue
         value = None if entry.dtype == "none" else candidate.tensor(entry)
         if entry.site.kind is Kind.UPDATED_WEIGHT and value is not None:
             comparator.see_update(entry.site, value, isolated=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -11,18 +11,22 @@ from typing import Any, TypeVar
 import torch
 
 from pytest_parity.capture import POLICIES, Streams, kept_generators, leaves
+from pytest_parity.compare.coverage import check_coverage, check_patterns
 from pytest_parity.compare.region import Valid
 from pytest_parity.compare.tolerance import make
 from pytest_parity.errors import ParityFailure, UsageError
 from pytest_parity.golden.reader import Golden
 from pytest_parity.result import Comparison, Recorded, Tolerance
 from pytest_parity.session.checking import Checking
+from pytest_parity.session.pairing import Loss, OptimizerFactory, adamw
+from pytest_parity.session.pairing import Model as PairModel
 from pytest_parity.session.recording import Recording
 from pytest_parity.session.run import Run, Watching
+from pytest_parity.session.together import together
 from pytest_parity.session.values import is_leaf, tensors
 from pytest_parity.session.watch import Watch
-from pytest_parity.settings import Mode, Settings
-from pytest_parity.site import Kind, Site
+from pytest_parity.settings import MarkerOptions, Mode, Settings
+from pytest_parity.site import INPUTS, Kind, Site
 
 __all__ = ["Parity"]
 
@@ -41,13 +45,17 @@ class Parity:
     ``rtol`` and ``atol`` or neither, and hold for the call; see ``watch(tolerances=...)`` for more than one call.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, run: Run | None = None) -> None:
         self.settings = settings
         self.case = settings.case
         self.recording = settings.mode is Mode.RECORD
-        self._collecting = False
+        self._collecting = settings.collect
         self._watch: Watch | None = None
         self._failed = False
+        if run is not None:
+            self.__dict__["_run"] = run  # of a recording that is drawn from
+        self._drawn = run is not None
+        self._pairs: list[Comparison] = []
         self._closing = ExitStack()
         if settings.marker.rng != "off":
             self._closing.enter_context(kept_generators())
@@ -58,7 +66,8 @@ class Parity:
         if self.recording:
             policy = self.settings.marker.rng or "keyed"
             return Recording(self.settings, Streams(self.case, policy=policy, seed=self.settings.seed))
-        golden = Golden.find(self.settings.root, self.case)
+        held = self.settings.volatile
+        golden = Golden.find(self.settings.root, self.case) if held is None else held.golden()
         recorded = golden.manifest["settings"]
         streams = Streams(self.case, policy=recorded["rng"], seed=recorded["seed"])
         return Checking(self.settings, streams, golden)
@@ -97,6 +106,8 @@ class Parity:
         valid: Mapping[str, Valid] | None = None,
         replay: Iterable[str] | None = None,
         tolerances: Mapping[str, Any] | None = None,
+        ignore: Iterable[str] | None = None,
+        coverage: float | None = None,
     ) -> Watch:
         """Observe a model, inside a ``with``, and in each step of ``.steps(loader)`` where there is a loop.
 
@@ -104,6 +115,8 @@ class Parity:
         ``names`` maps the candidate's names to the reference's. ``rng`` is ``"keyed"``, ``"global"`` or ``"off"``;
         checking, the golden's. ``valid`` gives regions by pattern of module paths, ``replay`` patterns of modules
         whose recorded output takes the place of their own, ``tolerances`` ``(rtol, atol)`` by kind or pattern of sites.
+        ``ignore`` names sites that are not judged, besides the marker's; ``coverage`` is the share of the reference's
+        module calls that must find a counterpart, default all.
         """
         if self._watch is not None:
             raise UsageError(
@@ -123,55 +136,161 @@ class Parity:
             valid=dict(marker.valid or {}) if valid is None else dict(valid),
             replay=marker.replay if replay is None else tuple(replay),
             tolerances=dict(tolerances or {}),
+            ignore=() if ignore is None else check_patterns(ignore, "watch"),
+            coverage=marker.coverage if coverage is None else check_coverage(coverage, "watch"),
         )
         self._watch = Watch(lambda: self._run.make_capture(watching), self._run)
         return self._watch
 
     # what comes out
 
-    def assert_close(self, name: str, value: Any, *, rtol: float | None = None, atol: float | None = None) -> None:
+    def assert_close(
+        self,
+        name: str,
+        value: Any,
+        *,
+        rtol: float | None = None,
+        atol: float | None = None,
+        factor: float | None = None,
+    ) -> None:
         """Any tensor, number or tree of them, by a name that is its own within the step."""
-        self._assert_value(Site(Kind.OUTPUT, name), value, make(rtol, atol, f"assert_close({name!r})"))
+        self._assert_value(Site(Kind.OUTPUT, name), value, make(rtol, atol, f"assert_close({name!r})", factor))
 
-    def assert_outputs(self, value: Any, *, rtol: float | None = None, atol: float | None = None) -> None:
+    def assert_outputs(
+        self, value: Any, *, rtol: float | None = None, atol: float | None = None, factor: float | None = None
+    ) -> None:
         """The step's outputs: a tensor or a tree of tensors."""
         site = self._numbered(Site(Kind.OUTPUT, "outputs"))
-        self._assert_value(site, value, make(rtol, atol, "assert_outputs"))
+        self._assert_value(site, value, make(rtol, atol, "assert_outputs", factor))
 
-    def assert_loss(self, value: Any, *, rtol: float | None = None, atol: float | None = None) -> None:
+    def assert_loss(
+        self, value: Any, *, rtol: float | None = None, atol: float | None = None, factor: float | None = None
+    ) -> None:
         """The step's loss: a scalar tensor, a number, or a tree of them."""
-        self._assert_value(self._numbered(Site(Kind.LOSS, "loss")), value, make(rtol, atol, "assert_loss"))
+        self._assert_value(self._numbered(Site(Kind.LOSS, "loss")), value, make(rtol, atol, "assert_loss", factor))
 
-    def assert_activations(self, *, rtol: float | None = None, atol: float | None = None) -> None:
+    def assert_activations(
+        self, *, rtol: float | None = None, atol: float | None = None, factor: float | None = None
+    ) -> None:
         """Every module call of the step so far: inputs, outputs, and their gradients where those are watched."""
-        self._assert_captured(_ACTIVATIONS, make(rtol, atol, "assert_activations"), "assert_activations")
+        self._assert_captured(_ACTIVATIONS, make(rtol, atol, "assert_activations", factor), "assert_activations")
 
-    def assert_gradients(self, *, rtol: float | None = None, atol: float | None = None) -> None:
+    def assert_gradients(
+        self, *, rtol: float | None = None, atol: float | None = None, factor: float | None = None
+    ) -> None:
         """Every trainable parameter's gradient, as the optimizer saw it."""
-        self._assert_captured(_GRADIENTS, make(rtol, atol, "assert_gradients"), "assert_gradients")
+        self._assert_captured(_GRADIENTS, make(rtol, atol, "assert_gradients", factor), "assert_gradients")
 
-    def assert_weights(self, *, rtol: float | None = None, atol: float | None = None) -> None:
+    def assert_input_gradients(
+        self, *, rtol: float | None = None, atol: float | None = None, factor: float | None = None
+    ) -> None:
+        """The gradient of every tensor that ``input`` gave in this step and that requires one."""
+        call, run = make(rtol, atol, "assert_input_gradients", factor), self._run
+        if run.skipping:
+            return
+        tensors_by_site = {
+            Site(Kind.GRADIENT, f"{INPUTS}.{leaf}"): tensor
+            for name, value in run.inputs.items()
+            for leaf, tensor in leaves(value, name)
+            if tensor is not None and tensor.requires_grad
+        }
+        if not tensors_by_site:
+            raise UsageError(
+                f"assert_input_gradients: no input of {self.case} requires a gradient; "
+                "parity.input('x', lambda: torch.randn(4, 16, requires_grad=True)) gives one that does"
+            )
+
+        def observe() -> None:
+            run.begin(run.step or 0)
+            for site, tensor in tensors_by_site.items():
+                run.observe(site, tensor.grad, call)
+            for site in tensors_by_site:
+                run.end_value(site)
+
+        self._guarded(observe)
+
+    def assert_weights(
+        self, *, rtol: float | None = None, atol: float | None = None, factor: float | None = None
+    ) -> None:
         """The weights and the optimizer's state at the step's start, and the update."""
-        self._assert_captured(_WEIGHTS, make(rtol, atol, "assert_weights"), "assert_weights")
+        self._assert_captured(_WEIGHTS, make(rtol, atol, "assert_weights", factor), "assert_weights")
 
     def assert_step(
-        self, *, outputs: Any = None, loss: Any = None, rtol: float | None = None, atol: float | None = None
+        self,
+        *,
+        outputs: Any = None,
+        loss: Any = None,
+        rtol: float | None = None,
+        atol: float | None = None,
+        factor: float | None = None,
     ) -> None:
         """All of a step in one line: outputs, loss, and every kind that is watched."""
         with self.collect():
             if outputs is not None:
-                self.assert_outputs(outputs, rtol=rtol, atol=atol)
+                self.assert_outputs(outputs, rtol=rtol, atol=atol, factor=factor)
             if loss is not None:
-                self.assert_loss(loss, rtol=rtol, atol=atol)
+                self.assert_loss(loss, rtol=rtol, atol=atol, factor=factor)
             watching = self._run.watching
             if watching is not None:
-                call = make(rtol, atol, "assert_step")
+                call = make(rtol, atol, "assert_step", factor)
                 watched = watching.effective_kinds & (_ACTIVATIONS | _GRADIENTS | _WEIGHTS)
                 self._assert_captured(watched, call, "assert_step")
 
     def assert_structure(self, model: torch.nn.Module, *, names: Any = None) -> None:
         """The structure alone: names, shapes, dtypes, counts, what trains. No tensor is kept or compared."""
         self._guarded(lambda: self._run.structure(model, names))
+
+    def assert_equivalent(
+        self,
+        reference: PairModel,
+        candidate: PairModel,
+        inputs: Any,
+        *,
+        names: Any = None,
+        loss: Loss | None = None,
+        optimizer: OptimizerFactory | Sequence[OptimizerFactory] | None = adamw,
+        kinds: Iterable[str] | None = None,
+        valid: Mapping[str, Valid] | None = None,
+        tolerances: Mapping[str, Any] | None = None,
+        rtol: float | None = None,
+        atol: float | None = None,
+        factor: float | None = None,
+        rng: str | None = None,
+        draws: int = 3,
+        train: bool | None = True,
+        input_gradients: bool = True,
+        settings: Any = None,
+    ) -> None:
+        """Two live models, with no golden: see ``pytest_parity.assert_equivalent``.
+
+        Recording or checking, it compares and raises; the test's seed, tolerances and rng policy stand behind its own.
+        """
+        from pytest_parity.session.equivalent import compare_pair, pair_options  # noqa: PLC0415  it makes sessions itself
+
+        if self._drawn:  # it says nothing of the recording that is run again
+            return
+        options = pair_options(
+            names=names,
+            loss=loss,
+            optimizer=optimizer,
+            kinds=kinds,
+            valid=valid,
+            tolerances=tolerances,
+            rtol=rtol,
+            atol=atol,
+            factor=factor,
+            draws=draws,
+            train=train,
+            input_gradients=input_gradients,
+        )
+        marker = MarkerOptions(rng=self.settings.marker.rng if rng is None else rng)
+        base = replace(self.settings, marker=marker, names=None)
+        try:
+            self._pairs.append(compare_pair(reference, candidate, inputs, options, base, settings=settings))
+        except ParityFailure as failure:
+            if failure.comparison is not None:
+                self._pairs.append(failure.comparison)
+            raise
 
     @contextmanager
     def collect(self) -> Iterator[None]:
@@ -187,11 +306,30 @@ class Parity:
 
     # the end
 
-    def finish(self) -> Comparison | Recorded:
-        """Conclude after the body has passed: commit the golden, or judge every kind that no helper did."""
-        result = self._run.finish()
+    def finish(self, again: Callable[[Run], None] | None = None) -> Comparison | Recorded:
+        """Conclude after the body has passed: commit the golden, or judge every kind that no helper did.
+
+        ``again`` runs the body again with a run in the recording's place, for the noise floor; see ``repeating``.
+        """
+        if self._pairs and "_run" not in self.__dict__:
+            self.close()
+            return together(self.case, self._pairs)
+        run = self._run
         self.close()
-        return result
+        result = run.finish(again) if isinstance(run, Recording) else run.finish()
+        return together(self.case, [result, *self._pairs]) if isinstance(result, Comparison) else result
+
+    def repeating(self, body: Callable[[Parity], object]) -> Callable[[Run], None]:
+        """What ``finish`` needs to run a body again: a function of a ``Parity``."""
+
+        def again(run: Run) -> None:
+            parity = Parity(self.settings, run)
+            try:
+                body(parity)
+            finally:
+                parity.close()
+
+        return again
 
     def abandon(self) -> None:
         """Conclude after the body has failed: the old golden is untouched. Does nothing a second time."""
@@ -206,7 +344,8 @@ class Parity:
     def comparison(self) -> Comparison | None:
         """What a check knows so far."""
         run = self.__dict__.get("_run")
-        return run.comparison() if isinstance(run, Checking) else None
+        own = [run.comparison()] if isinstance(run, Checking) else []
+        return together(self.case, [*own, *self._pairs]) if own or self._pairs else None
 
     # one place each for values and for what is captured
 

@@ -9,14 +9,19 @@ import torch
 
 from pytest_parity.capture import Capture, Streams, hyperparameters
 from pytest_parity.compare.region import resolve
-from pytest_parity.contract.environment import environment
 from pytest_parity.contract.structure import describe
 from pytest_parity.errors import GoldenError, GoldenNotFound, UsageError
 from pytest_parity.golden.reader import Golden
+from pytest_parity.golden.volatile import VolatileWriter
 from pytest_parity.golden.writer import GoldenWriter
 from pytest_parity.names import BoundNames
-from pytest_parity.result import Comparison, Recorded, Tolerance
-from pytest_parity.session.run import LOADER, Run, Watching, kept, plain_regions
+from pytest_parity.result import Comparison, Moved, Recorded, Tolerance
+from pytest_parity.session.drawing import Drawing
+from pytest_parity.session.memory import Generators, Start
+from pytest_parity.session.noise import Noise
+from pytest_parity.session.regions import masks, plain_regions
+from pytest_parity.session.rerecording import amended, check_reason, same_content, what_moved
+from pytest_parity.session.run import LOADER, Run, Watching, kept
 from pytest_parity.session.watch import Keep
 from pytest_parity.settings import Settings
 from pytest_parity.site import Kind, Site
@@ -29,7 +34,7 @@ class Recording(Run):
 
     def __init__(self, settings: Settings, streams: Streams) -> None:
         super().__init__(settings, streams)
-        self._writer: GoldenWriter | None = None
+        self._writer: GoldenWriter | VolatileWriter | None = None
         self._order = 0
         self._seen: set[Site] = set()
         self._info: dict[str, Any] = {}
@@ -40,12 +45,15 @@ class Recording(Run):
         self._structure_alone = False
         self._device: torch.device | None = None
         self._notes: list[str] = []
+        self.start: Start | None = None
+        self.moments: dict[int, Generators] = {}
 
     @property
-    def writer(self) -> GoldenWriter:
+    def writer(self) -> GoldenWriter | VolatileWriter:
         """The golden being written, begun by its first observation."""
         if self._writer is None:
-            self._writer = GoldenWriter(self.settings.root, self.settings.case)
+            held, case = self.settings.volatile, self.settings.case
+            self._writer = GoldenWriter(self.settings.root, case) if held is None else held.writer(case)
         return self._writer
 
     def observe(self, site: Site, value: torch.Tensor | None, call: Tolerance | None = None) -> None:  # noqa: ARG002
@@ -54,13 +62,19 @@ class Recording(Run):
             return
         assert self.step is not None
         self._seen.add(site)
-        self.writer.write(self.step, self._order, site, value)
-        self._order += 1
+        if self.surroundings.unread and site.kind is Kind.ACTIVATION:
+            self.surroundings.read(self._device)
+        self._write(site, value)
         size = self._sizes.setdefault(site.kind.value, [0, 0])
         size[0] += 1
         size[1] += 0 if value is None else value.numel() * value.element_size()
         if site.kind is Kind.LOSS and value is not None and value.numel() == 1:
             self._info.setdefault("loss", {})[site.leaf or site.path] = value.item()
+
+    def _write(self, site: Site, value: torch.Tensor | None) -> None:
+        assert self.step is not None
+        self.writer.write(self.step, self._order, site, value)
+        self._order += 1
 
     def end_value(self, site: Site) -> None:
         """Everything of it is written."""
@@ -68,6 +82,8 @@ class Recording(Run):
     def make_capture(self, watching: Watching) -> Capture:
         """Describe the model and put it under observation; names are its own."""
         self.watching = watching
+        if self.settings.draws:
+            self.start = Start.of(watching.model, watching.optimizers)
         self._structure = describe(watching.model).to_plain()
         self.capture = Capture(
             watching.model,
@@ -85,6 +101,7 @@ class Recording(Run):
 
     def batches(self, loader: Iterable[Any], limit: int | None, keep: Keep) -> Iterator[tuple[int, Any, bool]]:
         """Draw from the loader under the step's seeds, and keep what is drawn before the body can change it."""
+        self.surroundings.draw_from(loader)
         self.streams.seed_step(0, "batch")
         iterator = iter(loader)
         step = 0
@@ -122,7 +139,12 @@ class Recording(Run):
         assert self.watching is not None
         assert self.step is not None
         if self.watching.valid:
-            self._info["valid"] = plain_regions(resolve(self.watching.valid, batch))
+            regions = resolve(self.watching.valid, batch)
+            self._info["valid"] = plain_regions(regions)
+            for site, mask in masks(regions):
+                self._write(site, mask)
+        if self.settings.draws and self.streams.policy == "off":
+            self.moments[self.step] = Generators.now()
         self.capture.begin_step(self.step)
 
     def input(self, name: str, make: Callable[[], Any]) -> Any:
@@ -142,8 +164,8 @@ class Recording(Run):
         self._structure = describe(model).to_plain()
         self._structure_alone = True
 
-    def finish(self) -> Comparison | Recorded:
-        """Commit the golden."""
+    def finish(self, again: Callable[[Drawing], None] | None = None) -> Comparison | Recorded:
+        """Commit the golden, with the noise floor where ``again`` can run the test's body with another run."""
         self.close_step()
         if self._writer is None or not (self._writer.sites or self._structure_alone):
             raise UsageError(
@@ -151,16 +173,29 @@ class Recording(Run):
                 "Watch a model, or call parity.assert_close('name', value)."
             )
         writer = self.writer
-        path = writer.commit(
-            provenance={**self.settings.provenance, "environment": environment(self._device)},
-            settings=self._settings(),
-            structure=self._structure,
-            history=self._history(),
-        )
+        content: dict[str, Any] = {
+            "provenance": {**self.settings.provenance, "environment": self.surroundings.read(self._device)},
+            "settings": self._settings(),
+            "structure": self._structure,
+            "history": [],
+        }
+        before = self._before(content["provenance"])
+        if again is not None and self.settings.draws and writer.sites:
+            self._measure(writer.seal(**content), again)
+        moved = None if before is None else self._replace(before, writer, content)
+        path = writer.commit(**content)
         steps = tuple(self._steps)
         self._writer = None
         size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-        return Recorded(self.settings.case, steps, writer.sites, size, str(path), tuple(self._notes))
+        return Recorded(self.settings.case, steps, writer.sites, size, str(path), tuple(self._notes), moved)
+
+    def _measure(self, golden: Golden, again: Callable[[Drawing], None]) -> None:
+        with golden:
+            noise = Noise(self, golden, again, self.settings.draws)
+            noise.measure()
+        self._notes.append(noise.note)
+        if noise.floors is not None:
+            self.writer.put_noise(noise.floors)
 
     def abandon(self) -> None:
         """Discard what was written; the golden that was there is untouched."""
@@ -170,21 +205,43 @@ class Recording(Run):
 
     def _settings(self) -> dict[str, Any]:
         settings: dict[str, Any] = {"rng": self.streams.policy, "seed": self.streams.seed}
+        if self.settings.profile:
+            settings["profile"] = self.settings.profile
+        if self.settings.config is not None:
+            settings["config"] = self.settings.config
         if self.watching is not None:
             settings["kinds"] = sorted(self.watching.effective_kinds, key=list(Kind).index)
             settings["replay"] = list(self.watching.replay)
+            settings.update({"free": True} if self.free else {})
             settings["optimizers"] = [type(optimizer).__name__ for optimizer in self.watching.optimizers]
         return settings
 
-    def _history(self) -> list[Any]:
+    def _before(self, provenance: dict[str, Any]) -> Golden | None:
+        """The golden that this one takes the place of, if it can be read; the reason given must fit it."""
+        if self.settings.volatile is not None:
+            return None
         try:
-            with Golden.find(self.settings.root, self.settings.case) as golden:
-                return list(golden.manifest["history"])
+            golden = Golden.find(self.settings.root, self.settings.case)
         except GoldenNotFound:
-            return []
+            return None
         except GoldenError as error:  # what cannot be read may be recorded again: that is what its error says to do
             self._notes.append(f"the history of the golden that was there is lost: {error}")
-            return []
+            return None
+        check_reason(self.settings.case, self.settings.reason, golden.manifest["provenance"], provenance)
+        return golden
+
+    def _replace(self, before: Golden, writer: GoldenWriter | VolatileWriter, content: dict[str, Any]) -> Moved | None:
+        """What moved since the golden that was there; ``content`` gets its history, with a line for it."""
+        content["history"] = before.manifest["history"]
+        with before, writer.seal(**content) as draft:
+            try:
+                moved = what_moved(before, draft, reason=self.settings.reason, factor=self.settings.factor)
+            except GoldenError as error:
+                self._notes.append(f"what moved cannot be told: {error}")
+                moved = Moved({}, reason=self.settings.reason)
+            if not same_content(before, draft):
+                content["history"] = amended(before.manifest["history"], moved, content["provenance"])
+        return moved if moved.counts else None
 
     def _stepped(self, place: int) -> None:
         """Keep what the optimizer was set to when it stepped: a schedule may have moved on by the step's end."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import torch
 
-from pytest_parity.capture import Snapshot, isolated_step, needs_closure
+from pytest_parity.capture import Capture, Snapshot, isolated_step, needs_closure
 from pytest_parity.contract.structure import Structure
 from pytest_parity.errors import GoldenError, LoadError
 from pytest_parity.golden.entry import NONE, Entry
 from pytest_parity.golden.reader import Golden
+from pytest_parity.names import BoundNames
+from pytest_parity.names.moves import in_reference
+from pytest_parity.session.beginning import Beginning
 from pytest_parity.site import Kind, Site
 
 __all__ = ["Reference"]
@@ -48,33 +51,38 @@ class Reference:
         """The names of its parameters and persistent buffers."""
         return frozenset(self.structure.tensors)
 
+    def read(self, entry: Entry) -> torch.Tensor:
+        """A recorded tensor as everything here is given it."""
+        return self._golden.tensor(entry)
+
+    @cached_property
+    def unstable(self) -> tuple[str, ...]:
+        """The modules whose recorded integers flip whatever is moved: their recorded outputs stand in for the candidate's."""
+        noise = self._golden.noise
+        steps = [step for step in self._golden.steps if noise is not None and noise.unstable(step)]
+        entries = [
+            entry for step in steps for entry in self._golden.entries(step) if entry.site.kind is Kind.ACTIVATION
+        ]
+        flagged = [one.site.path for one in entries if noise is not None and one.order in noise.unstable(one.step)]
+        return tuple(dict.fromkeys(flagged))
+
     def tensor(self, step: int, site: Site) -> torch.Tensor:
         """One recorded tensor, in memory of its own; raises ``GoldenError`` where the golden has none there."""
         entry = self._golden.entry(step, site)
         if entry is None or entry.dtype == NONE:
             raise GoldenError(f"the golden of {self._golden.case} has no {str(site)!r} in step {step}")
-        return self._golden.tensor(entry)
+        return self.read(entry)
 
-    def load(self, tensors: Mapping[str, torch.Tensor], own_name: Callable[[str], str]) -> None:
-        """Copy the weights of the first step into ``tensors`` (by the reference's names), all of them or none.
+    def load(self, tensors: Mapping[str, torch.Tensor], names: BoundNames) -> None:
+        """Copy the weights of the first step into ``tensors`` (by ``names.path``), all of them or none.
 
         Raises ``LoadError`` where names or shapes do not fit, with the first of them.
         """
-        first = next((step for step in self._golden.steps if self._weights(step)), self._golden.steps[0])
-        entries = self._weights(first)
-        if tensors and not entries:
+        begun = (self.beginning(step, names) for step in self._golden.steps)
+        first = next((one for one in begun if one.weights), None)
+        if tensors and first is None:
             raise LoadError(f"the golden of {self._golden.case} holds no weights; record it with the kind 'weight'")
-        problems = [f"{own_name(name)} is not in the golden" for name in tensors if name not in entries]
-        problems += [
-            f"{own_name(name)} is not in the model" + (f" (the golden's {name})" if own_name(name) != name else "")
-            for name in entries
-            if name not in tensors
-        ]
-        problems += [
-            f"{own_name(name)} has shape {tuple(tensor.shape)}, the golden's {entries[name].shape}"
-            for name, tensor in tensors.items()
-            if name in entries and tuple(tensor.shape) != entries[name].shape
-        ]
+        problems = [] if first is None else list(_problems(first, tensors, names))
         if problems:
             more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
             raise LoadError(
@@ -82,22 +90,21 @@ class Reference:
                 f"{'; '.join(problems[:_SHOWN])}{more}. Where only names differ, give a name map: "
                 "names={'candidate.name': 'golden.name'}"
             )
-        self._copy(entries, tensors)
+        if first is not None:
+            _copy(first, tensors)
 
     def restart(
         self,
         step: int,
-        tensors: Mapping[str, torch.Tensor],
-        optimizers: Sequence[torch.optim.Optimizer],
-        name_of: Callable[[torch.Tensor], str | None],
+        capture: Capture,
     ) -> None:
         """Put weights and optimizer state to where the reference's step began."""
-        self._copy(self._weights(step), tensors)
-        states = self._states(step)
-        for place, optimizer in enumerate(optimizers):
+        beginning = self.beginning(step, capture.names)
+        _copy(beginning, capture.tensors)
+        for place, optimizer in enumerate(capture.optimizers):
             for group in optimizer.param_groups:
                 for parameter in group["params"]:
-                    recorded = states.get((name_of(parameter), place))
+                    recorded = beginning.state(capture.name_of(parameter), place)
                     if recorded:
                         on_device = bool(group.get("capturable") or group.get("fused"))
                         self._restore(optimizer.state[parameter], recorded, parameter, counters_on_device=on_device)
@@ -125,57 +132,47 @@ class Reference:
         self,
         step: int,
         place: int,
-        optimizer: torch.optim.Optimizer,
         before: Snapshot,
-        name_of: Callable[[torch.Tensor], str | None],
+        capture: Capture,
     ) -> Iterator[tuple[str, torch.Tensor]]:
-        """Step a copy of the candidate's optimizer from the reference's start: each parameter's name and new value."""
-        states = self._states(step)
+        """Step a copy of the candidate's optimizer from the reference's start: the reference's names and the new values.
+
+        Parameters that are rearranged are stepped as the candidate has them. Those that share a tensor of the
+        reference's come when all of them are stepped; if this optimizer does not hold them all, they do not come.
+        """
+        names = capture.names
+        beginning = self.beginning(step, names)
 
         def start(parameter: torch.nn.Parameter) -> Any:
-            name = name_of(parameter)
-            weight = name and self._golden.entry(step, Site(Kind.WEIGHT, name))
-            gradient = name and self._golden.entry(step, Site(Kind.GRADIENT, name))
-            if not weight or not gradient or weight.shape != tuple(parameter.shape):
+            name = capture.name_of(parameter)
+            if name is None or beginning.shape(name) != tuple(parameter.shape) or not beginning.has_gradient(name):
                 return None
-            state = {leaf: self._golden.tensor(entry) for leaf, entry in states.get((name, place), {}).items()}
-            return (
-                self._golden.tensor(weight),
-                None if gradient.dtype == NONE else self._golden.tensor(gradient),
-                state,
-            )
+            return beginning.weight(name), beginning.gradient(name), beginning.state(name, place)
 
-        for parameter, new in isolated_step(optimizer, before, start):
-            name = name_of(parameter)
+        waiting: dict[str, torch.Tensor | None] = {}
+        for parameter, new in isolated_step(capture.optimizers[place], before, start):
+            name = capture.name_of(parameter)
             assert name is not None
-            yield name, new
+            waiting[name] = new
+            complete = names.layouts[name].candidate if name in names.layouts else (name,)
+            if waiting.keys() >= set(complete):
+                for target, tensor in in_reference(names, {one: waiting.pop(one) for one in complete}):
+                    assert tensor is not None
+                    yield target, tensor
 
-    def _weights(self, step: int) -> dict[str, Entry]:
-        return {e.site.path: e for e in self._golden.entries(step) if e.site.kind is Kind.WEIGHT}
-
-    def _states(self, step: int) -> dict[tuple[str | None, int], dict[str, Entry]]:
-        states: dict[tuple[str | None, int], dict[str, Entry]] = {}
-        for entry in self._golden.entries(step):
-            if entry.site.kind is Kind.OPTIMIZER:
-                states.setdefault((entry.site.path, entry.site.optimizer), {})[entry.site.leaf] = entry
-        return states
-
-    def _copy(self, entries: Mapping[str, Entry], tensors: Mapping[str, torch.Tensor]) -> None:
-        with torch.no_grad():
-            for name, entry in entries.items():
-                if name in tensors:
-                    tensors[name].copy_(self._golden.tensor(entry))
+    def beginning(self, step: int, names: BoundNames) -> Beginning:
+        """What a step began with, as the candidate has it."""
+        return Beginning(self._golden.entries(step), names, self.read)
 
     def _restore(
         self,
         state: dict[str, Any],
-        recorded: Mapping[str, Entry],
+        recorded: Mapping[str, torch.Tensor],
         parameter: torch.Tensor,
         *,
         counters_on_device: bool,
     ) -> None:
-        for leaf, entry in recorded.items():
-            value = self._golden.tensor(entry)
+        for leaf, value in recorded.items():
             own = state.get(leaf)
             if isinstance(own, torch.Tensor) and own.shape == value.shape:
                 with torch.no_grad():
@@ -186,3 +183,27 @@ class Reference:
                 # torch's optimizers count their steps on the CPU, unless they run in a graph or are fused
                 counter = value.dim() == 0 and not counters_on_device
                 state[leaf] = value if counter else value.to(parameter.device)
+
+
+def _problems(first: Beginning, tensors: Mapping[str, torch.Tensor], names: BoundNames) -> Iterator[str]:
+    """Why weights do not fit a model, those of it alone first."""
+    reached = {target for name in tensors for target in names.tensors(name)}
+    shapes = {name: first.shape(name) for name in tensors}
+    for name, shape in shapes.items():
+        if shape is None:
+            yield f"{names.back(name)} is not in the golden"
+    for name in first.weights:
+        if name not in reached:
+            own = names.back(name)
+            yield f"{own} is not in the model" + (f" (the golden's {name})" if own != name else "")
+    for name, shape in shapes.items():
+        actual = tuple(tensors[name].shape)
+        if shape not in {None, actual}:
+            yield f"{names.back(name)} has shape {actual}, the golden's {shape}"
+
+
+def _copy(beginning: Beginning, tensors: Mapping[str, torch.Tensor]) -> None:
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            if beginning.shape(name) is not None:
+                tensor.copy_(beginning.weight(name))

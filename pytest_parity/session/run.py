@@ -10,19 +10,20 @@ from typing import Any
 import torch
 
 from pytest_parity.capture import Capture, Streams, pack
-from pytest_parity.compare.region import Region, Valid
+from pytest_parity.compare.region import Valid
 from pytest_parity.errors import UsageError
 from pytest_parity.result import Comparison, Recorded, Tolerance
+from pytest_parity.session.surroundings import Surroundings
 from pytest_parity.session.watch import Keep
 from pytest_parity.settings import Settings
 from pytest_parity.site import DEFAULT_KINDS, Kind, Site
 
-__all__ = ["LOADER", "Run", "Watching", "kept"]
+__all__ = ["LOADER", "NEEDS_OPTIMIZER", "Run", "Watching", "kept"]
 
 LOADER = "loader"
 """The name of what ``steps`` yields, among the batch's sites."""
 
-_NEEDS_OPTIMIZER = frozenset({Kind.OPTIMIZER, Kind.UPDATED_WEIGHT})
+NEEDS_OPTIMIZER = frozenset({Kind.OPTIMIZER, Kind.UPDATED_WEIGHT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +37,15 @@ class Watching:
     valid: Mapping[str, Valid] = field(default_factory=dict)
     replay: tuple[str, ...] = ()
     tolerances: Mapping[str, Any] = field(default_factory=dict)
+    ignore: tuple[str, ...] = ()
+    coverage: float | None = None
 
     @property
     def effective_kinds(self) -> frozenset[Kind]:
         """The kinds that can be observed: those asked for, less what only an optimizer has."""
         if self.kinds is None:
-            return DEFAULT_KINDS if self.optimizers else DEFAULT_KINDS - _NEEDS_OPTIMIZER
-        needing = sorted(kind.value for kind in self.kinds & _NEEDS_OPTIMIZER)
+            return DEFAULT_KINDS if self.optimizers else DEFAULT_KINDS - NEEDS_OPTIMIZER
+        needing = sorted(kind.value for kind in self.kinds & NEEDS_OPTIMIZER)
         if needing and not self.optimizers:
             raise UsageError(f"kinds has {', '.join(needing)}, which an optimizer leaves: watch(model, optimizer=...)")
         return self.kinds
@@ -57,9 +60,12 @@ class Run(ABC):
         self.step: int | None = None
         self.capture: Capture | None = None
         self.watching: Watching | None = None
+        self.surroundings = Surroundings(settings)
         self.inputs: dict[str, Any] = {}
         self.settled: int | None = None
         """The step of a loop that has ended; what the model is left with then belongs to others."""
+        self.free = False
+        """Whether the loop's steps go on from one another."""
         self.skipping = False
         """Whether the loop is in a step that is not kept: what its body asserts is not recorded."""
         self.named: set[Site] = set()
@@ -179,13 +185,3 @@ def kept(keep: Keep, step: int) -> bool:
     if keep is None:
         return True
     return step in keep if isinstance(keep, Sequence) else step % keep == 0
-
-
-def plain_regions(regions: Mapping[str, Region]) -> list[Any]:
-    """Regions as the manifest holds them; their order matters."""
-    return [[pattern, region.dim, list(region.lengths)] for pattern, region in regions.items()]
-
-
-def regions_from_plain(plain: Iterable[Any]) -> dict[str, Region]:
-    """The inverse."""
-    return {pattern: Region(dim, tuple(lengths)) for pattern, dim, lengths in plain}

@@ -23,7 +23,7 @@ from pytest_parity.capture import (
 )
 from pytest_parity.compare.comparator import Comparator
 from pytest_parity.errors import ParityError
-from pytest_parity.result import Delta
+from pytest_parity.result import Delta, Difference
 from pytest_parity.session.reference import Reference
 from pytest_parity.site import Kind, Site
 
@@ -48,10 +48,16 @@ class Updates:
         self._changes: dict[tuple[int, int], list[Change]] = {}
         self._own: set[str] = set()
         self._obstacles: dict[str, None] = {}
+        self.changed_besides: list[str] = []
+        """The candidate's weights that changed besides their optimizer's step, in this step."""
+        self.hyperparameters: dict[str, Any] = {}
+        """By place, what the optimizers that have stepped were set to."""
 
     def begin_step(self) -> None:
         """Every update is judged in isolation until something stands in the way."""
         self._own.clear()
+        self.changed_besides = []
+        self.hyperparameters = {}
 
     def own_decides(self, name: str) -> bool:
         """Whether what the candidate's own gradients led to decides about a parameter in this step."""
@@ -71,7 +77,8 @@ class Updates:
         assert self.capture is not None
         step, optimizer = self._comparator.step, self.capture.optimizers[place]
         recorded = self._reference.info(step).get("hyperparameters", {}).get(str(place), [])
-        self._changes[step, place] = _changes(recorded, hyperparameters(optimizer))
+        own = self.hyperparameters[str(place)] = hyperparameters(optimizer)
+        self._changes[step, place] = _changes(recorded, own)
         if Kind.UPDATED_WEIGHT not in self._comparator.kinds:
             return
         taken = self.capture.steps_taken[place]
@@ -87,7 +94,8 @@ class Updates:
         """Where weights change besides their optimizer's step, on either side, what they end as decides."""
         assert self.capture is not None
         recorded = self._reference.info(self._comparator.step).get("changed_besides", ())
-        changed = {*self.capture.changed_besides(), *recorded}
+        self.changed_besides = self.capture.changed_besides()
+        changed = {*self.changed_besides, *recorded}
         if changed:
             self._obstacles.setdefault("weights change besides the optimizer's step")
             self._own.update(changed)
@@ -102,6 +110,25 @@ class Updates:
     def changes(self, step: int, place: int) -> Sequence[Change]:
         """What an optimizer was set to differently when it stepped."""
         return self._changes.get((step, place), ())
+
+    def differences(self, recorded: Sequence[str]) -> list[Difference]:
+        """What the optimizers were set to differently, each setting where it first was; ``recorded`` are their classes."""
+        own = [] if self.capture is None else [type(optimizer).__name__ for optimizer in self.capture.optimizers]
+        found = [
+            Difference("optimizer", "class", theirs, ours, ours)
+            for theirs, ours in zip(recorded, own, strict=False)
+            if theirs != ours
+        ]
+        if own and recorded and len(own) != len(recorded):
+            found.append(Difference("optimizer", "number of optimizers", str(len(recorded)), str(len(own)), own[0]))
+        known: set[tuple[int, str]] = set()
+        for (step, place), changes in sorted(self._changes.items()):
+            for name, theirs, ours in changes:
+                if (place, name) not in known:
+                    known.add((place, name))
+                    at = f"{name} in step {step}" if step > min(self._changes)[0] else name
+                    found.append(Difference("optimizer", at, theirs, ours, own[place]))
+        return found
 
     def notes(self) -> Iterator[str]:
         """Why updates were not judged in isolation."""
@@ -124,7 +151,7 @@ class Updates:
         assert self.capture is not None
         optimizer = self.capture.optimizers[place]
         try:
-            for name, new in self._reference.isolated(step, place, optimizer, before, self.capture.name_of):
+            for name, new in self._reference.isolated(step, place, before, self.capture):
                 self._comparator.see_update(Site(Kind.UPDATED_WEIGHT, name), new, isolated=True)
         except ParityError:
             raise
@@ -136,11 +163,13 @@ class Updates:
         assert self.capture is not None
         groups = self.capture.optimizers[place].param_groups
         names = (self.capture.name_of(parameter) for group in groups for parameter in group["params"])
-        return {name for name in names if name is not None}
+        return {target for name in names if name is not None for target in self.capture.names.tensors(name)}
 
 
 def _changes(golden: list[dict[str, Any]], own: list[dict[str, Any]]) -> list[Change]:
-    """What an optimizer is set to differently, group by group."""
+    """What an optimizer is set to differently, group by group; nothing is known of a step that the golden's did not take."""
+    if not golden:
+        return []
     if len(golden) != len(own):
         return [("param_groups", str(len(golden)), str(len(own)))]
     return [

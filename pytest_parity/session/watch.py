@@ -23,6 +23,7 @@ class Steps(Protocol):
     streams: Streams
     skipping: bool
     settled: int | None
+    free: bool
 
     def batches(self, loader: Iterable[Any], limit: int | None, keep: Keep) -> Iterator[tuple[int, Any, bool]]:
         """Yield each step's number, its batch, and whether it is kept; a kept one is open while it is out."""
@@ -67,21 +68,28 @@ class Watch:
             self._capture.modules.end_step()
             self._capture.detach()
 
-    def steps(self, loader: Iterable[Any], *, limit: int | None = None, keep: Keep = None) -> Iterator[Any]:
+    def steps(
+        self, loader: Iterable[Any], *, limit: int | None = None, keep: Keep = None, free: bool = False
+    ) -> Iterator[Any]:
         """Run a training loop: yields batches, and observes what the body does with each.
 
         Recording draws ``limit`` batches from ``loader`` (all of them without) and keeps every step, every ``keep``-th,
         or those in the list ``keep``. Checking never touches ``loader``: it yields the golden's own batches, on the
         model's device, for the steps that the golden has; where the step before one was not kept, its learning rates
         are the recorded ones, and gradients that the step before left to be added to are not known.
+
+        Where the weights were loaded, each step starts from the reference's weights and optimizer state, so that its
+        verdict is its own. ``free=True`` starts the first one there, and lets the candidate's own updates lead on; the
+        noise floor is then that of runs that are free too, and grows as they part.
         """
         if self._capture is None or self._looped or self._capture.modules.step is not None:
             raise UsageError(
                 "steps() begins inside the with of parity.watch(), once, and before the model is called: "
                 "with parity.watch(model) as run: for batch in run.steps(loader): ..."
             )
-        _check(limit, keep)
+        _check(limit, keep, free=free)
         self._looped = True
+        self._steps.free = free
         self._capture.modules.on_first_call = None
         return self._run(self._steps.batches(loader, limit, keep))
 
@@ -94,7 +102,11 @@ class Watch:
                 self._steps.settled = step
 
 
-def _check(limit: int | None, keep: Keep) -> None:
+def _check(limit: int | None, keep: Keep, *, free: bool) -> None:
+    if free and keep is not None:
+        raise UsageError(
+            f"steps(free=True, keep={keep!r}): a run that is free needs every step before one; leave keep= out"
+        )
     if limit is not None and limit < 1:
         raise UsageError(f"steps(limit={limit}): a loop has at least 1 step")
     if isinstance(keep, int) and keep < 1:

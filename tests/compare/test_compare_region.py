@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pytest_parity.compare.judge import judge
-from pytest_parity.compare.region import Region, Valid, match, resolve
+from pytest_parity.compare.region import LengthRegion, MaskRegion, Region, Valid, match, resolve
 from pytest_parity.errors import UsageError
 from pytest_parity.result import Tolerance, Verdict
 from pytest_parity.site import Kind, Site
@@ -18,23 +18,23 @@ EXACT = Tolerance(0.0, 0.0)
 
 
 def test_the_mask_keeps_the_first_positions_of_each_example():
-    mask = Region(1, (3, 1)).mask((2, 3))
+    mask = LengthRegion(1, (3, 1)).mask((2, 3))
     assert mask.tolist() == [[True, True, True], [True, False, False]]
-    assert torch.equal(Region(-1, (3, 1)).mask((2, 5, 3)), mask[:, None, :].expand(2, 5, 3))
-    assert torch.equal(Region(1, (3, 1)).mask((2, 3, 4)), mask[:, :, None].expand(2, 3, 4))
+    assert torch.equal(LengthRegion(-1, (3, 1)).mask((2, 5, 3)), mask[:, None, :].expand(2, 5, 3))
+    assert torch.equal(LengthRegion(1, (3, 1)).mask((2, 3, 4)), mask[:, :, None].expand(2, 3, 4))
 
 
 @pytest.mark.parametrize(
     ("region", "shape", "message"),
     [
-        (Region(3, (1, 2)), (2, 4, 5), r"dim=3 does not fit shape \(2, 4, 5\): dim must be 1 to 2"),
-        (Region(0, (1, 2)), (2, 4), r"dim=0 does not fit shape \(2, 4\).*dimension 0 holds the examples"),
-        (Region(-3, (1, 2)), (2, 4), r"dim=-3 does not fit"),
-        (Region(1, (1, 2)), (3, 4), r"2 lengths for 3 examples"),
-        (Region(1, (0, 0)), (2, 4), r"leaves nothing of shape \(2, 4\) to compare: every length is 0"),
-        (Region(1, (1, 7)), (2, 4), r"lengths 1, 7 do not lie in 0..4, the size of dimension 1"),
-        (Region(1, (1, -1)), (2, 4), r"lengths 1, -1 do not lie"),
-        (Region(1, ()), (0, 4), r"leaves nothing"),
+        (LengthRegion(3, (1, 2)), (2, 4, 5), r"dim=3 does not fit shape \(2, 4, 5\): dim must be 1 to 2"),
+        (LengthRegion(0, (1, 2)), (2, 4), r"dim=0 does not fit shape \(2, 4\).*dimension 0 holds the examples"),
+        (LengthRegion(-3, (1, 2)), (2, 4), r"dim=-3 does not fit"),
+        (LengthRegion(1, (1, 2)), (3, 4), r"2 lengths for 3 examples"),
+        (LengthRegion(1, (0, 0)), (2, 4), r"leaves nothing of shape \(2, 4\) to compare: every length is 0"),
+        (LengthRegion(1, (1, 7)), (2, 4), r"lengths 1, 7 do not lie in 0..4, the size of dimension 1"),
+        (LengthRegion(1, (1, -1)), (2, 4), r"lengths 1, -1 do not lie"),
+        (LengthRegion(1, ()), (0, 4), r"leaves nothing"),
     ],
 )
 def test_a_region_that_does_not_fit_is_refused(region: Region, shape: tuple[int, ...], message: str):
@@ -55,7 +55,7 @@ def test_a_region_that_does_not_fit_is_refused(region: Region, shape: tuple[int,
     ],
 )
 def test_lengths_are_found_in_the_batch(lengths: Any, batch: Any):
-    assert resolve({"encoder.*": Valid(dim=1, lengths=lengths)}, batch) == {"encoder.*": Region(1, (4, 2))}
+    assert resolve({"encoder.*": Valid(dim=1, lengths=lengths)}, batch) == {"encoder.*": LengthRegion(1, (4, 2))}
 
 
 @pytest.mark.parametrize(
@@ -76,16 +76,16 @@ def test_lengths_that_are_none_are_refused(lengths: Any, message: str):
 
 
 def test_the_last_region_that_matches_holds():
-    regions = {"encoder.*": Region(1, (1,)), "encoder.layers.*": Region(2, (2,)), "encoder/out.0": Region(1, (3,))}
-    assert match(regions, Site(Kind.ACTIVATION, "encoder.layers.0", 0)) == Region(2, (2,))
-    assert match(regions, Site(Kind.INPUT, "encoder.pre", 0, "in.0")) == Region(1, (1,))
-    assert match(regions, Site(Kind.ACTIVATION, "encoder", 0, "out.0")) == Region(1, (3,))
+    regions = {"encoder.*": LengthRegion(1, (1,)), "encoder.layers.*": LengthRegion(2, (2,)), "encoder/out.0": LengthRegion(1, (3,))}
+    assert match(regions, Site(Kind.ACTIVATION, "encoder.layers.0", 0)) == LengthRegion(2, (2,))
+    assert match(regions, Site(Kind.INPUT, "encoder.pre", 0, "in.0")) == LengthRegion(1, (1,))
+    assert match(regions, Site(Kind.ACTIVATION, "encoder", 0, "out.0")) == LengthRegion(1, (3,))
     assert match(regions, Site(Kind.ACTIVATION, "encoder", 0, "out.1")) is None
     assert match({}, Site(Kind.ACTIVATION, "encoder", 0)) is None
 
 
 def test_regions_hold_for_calls_and_outputs_only():
-    regions = {"*": Region(1, (1,))}
+    regions = {"*": LengthRegion(1, (1,))}
     held = {kind for kind in Kind if match(regions, Site(kind, "x")) is not None}
     assert held == {Kind.INPUT, Kind.ACTIVATION, Kind.ACTIVATION_GRADIENT, Kind.OUTPUT}
 
@@ -94,7 +94,7 @@ def test_what_is_padded_is_not_compared_and_what_is_valid_is():
     reference = torch.arange(12.0).view(2, 6)
     candidate = reference.clone()
     candidate[1, 4:] = torch.nan
-    region = Region(1, (6, 4))
+    region = LengthRegion(1, (6, 4))
     assert judge(candidate, reference, EXACT, region=region).verdict is Verdict.EQUAL
     assert judge(candidate, reference, EXACT).verdict is Verdict.NONFINITE
     candidate[1, 3] = 0

@@ -10,7 +10,7 @@ import torch
 
 from pytest_parity.compare.judge import StreamJudge, judge
 from pytest_parity.compare.pieces import Pieces, Scratch
-from pytest_parity.compare.region import Region
+from pytest_parity.compare.region import LengthRegion
 from pytest_parity.errors import GoldenError
 from pytest_parity.golden import Entry, Golden
 from pytest_parity.result import Tolerance, Verdict
@@ -107,7 +107,7 @@ def test_a_region_leaves_padding_out(keep: Keep):
     golden, (entry,) = keep(reference)
     candidate = reference.clone()
     candidate[1, 2:] = 99.0
-    stream, region = StreamJudge(golden), Region(1, (5, 2))
+    stream, region = StreamJudge(golden), LengthRegion(1, (5, 2))
     assert stream(entry, candidate, LOOSE, region=region).verdict is Verdict.EQUAL
     assert stream(entry, candidate, LOOSE).verdict is Verdict.DIFFERS
     candidate[1, 1, 2] = 99.0

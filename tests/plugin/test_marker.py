@@ -17,7 +17,7 @@ from .project import Run
         ("'c', rng='keyd'", "*rng='keyd'*rng is one of: keyed, global, off*"),
         ("'c', replay='mask'", "*replay is a list; write: replay=[[]'mask_processor']*"),
         ("'c', valid=3", "*valid regions are a table*"),
-        ("'c', names='x'", "*a name map is a table of rules or a function*"),
+        ("'c', names='x'", "*a name map is a table of rules, a TOML file or a function*"),
         ("3", "*the case is its name, a string; write: @pytest.mark.parity('nest/tiny')*"),
         ("'a', 'b'", "*takes one name without a keyword, the case, and was given 2*"),
         ("'a', case='b'", "*was given the case twice*"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,16 +17,9 @@ from pytest_parity.settings import Mode, Settings
 
 
 @pytest.fixture
-def session(goldens: Path, tmp_path: Path, parity_tolerances: Mapping[str, tuple[float, float]]) -> Iterator[Parity]:
+def session(goldens: Path, tmp_path: Path) -> Iterator[Parity]:
     """What the test in `test_nest_ssl.py` has as `parity`, for a case that more than one test checks."""
-    settings = Settings(
-        mode=Mode.CHECK,
-        case="nest/tiny",
-        root=goldens,
-        out=tmp_path / "out",
-        names=NEST_NAMES,
-        tolerances=parity_tolerances,
-    )
+    settings = Settings(mode=Mode.CHECK, case="nest/tiny", root=goldens, out=tmp_path / "out", names=NEST_NAMES)
     parity = Parity(settings)
     yield parity
     parity.abandon()

@@ -1,0 +1,75 @@
+"""What the commands share: where goldens are, how a case is named, and output for people or for programs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_parity.golden.cases import MANIFEST, cases
+
+if TYPE_CHECKING:
+    from pytest_parity.golden.reader import Golden
+
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  argparse has no other name for it
+
+__all__ = ["add_json", "add_root", "default_root", "open_golden", "places", "say", "write_json"]
+
+
+def add_root(parser: argparse.ArgumentParser) -> None:
+    """``--root``."""
+    parser.add_argument(
+        "--root",
+        type=Path,
+        metavar="DIR",
+        help="where the goldens are (default: environment PARITY_REF, then golden/)",
+    )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """``--json``."""
+    parser.add_argument("--json", action="store_true", help="for programs: one JSON object")
+
+
+def default_root(root: Path | None) -> Path:
+    """The directory of the goldens: what was given, the environment's, ``golden``."""
+    return root or Path(os.environ.get("PARITY_REF") or "golden")
+
+
+def open_golden(name: str, root: Path | None) -> Golden:
+    """The golden of a path, or of a case below the root; raises ``GoldenError`` and ``UsageError``."""
+    from pytest_parity.golden.reader import Golden  # noqa: PLC0415
+
+    path = Path(name)
+    return Golden.open(path) if path.is_dir() else Golden.find(default_root(root), name)
+
+
+def places(path: Path) -> list[tuple[str, Path]]:
+    """The cases at or below a path, by name, each with its directory; of a case's own directory that alone."""
+    if (path / MANIFEST).is_file():
+        return [(path.name, path)]
+    return [(case, path / case) for case in cases(path)]
+
+
+def say(lines: Iterable[str]) -> None:
+    """Write lines for people."""
+    for line in lines:
+        sys.stdout.write(f"{line}\n")
+
+
+def write_json(value: Any) -> None:
+    """Write one JSON object; NaN and infinities, which JSON has not, as strings."""
+    sys.stdout.write(json.dumps(_strict(value), indent=2, allow_nan=False) + "\n")
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {str(key): _strict(item) for key, item in value.items()}
+    return [_strict(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,169 @@
+"""``parity verify``: every byte of goldens against its digest, and whether everything is there that should be."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_parity.cli.common import add_json, default_root, places, say, write_json
+from pytest_parity.errors import GoldenError, UsageError
+from pytest_parity.report.words import amount, size
+
+if TYPE_CHECKING:
+    from pytest_parity.cli.common import Subparsers
+    from pytest_parity.golden.reader import Golden
+
+__all__ = ["add_parser", "problems", "run"]
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Declare the command."""
+    parser = subparsers.add_parser(
+        "verify",
+        help="every byte against its digest, and whether all is there",
+        description="Verify goldens: digests, and completeness. Names all that is wrong; exit status 1 where something is.",
+    )
+    parser.add_argument(
+        "paths",
+        nargs="*",
+        type=Path,
+        metavar="PATH",
+        help="cases' directories, or directories that hold cases (default: environment PARITY_REF, then golden/)",
+    )
+    add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Verify every case at or below the paths."""
+    found: dict[str, Any] = {}
+    for path in args.paths or [default_root(None)]:
+        cases = places(path)
+        if not cases:
+            raise UsageError(f"there is no golden at or below {path}; record one with: pytest --parity-record")
+        for name, directory in cases:
+            found[str(directory)] = _verified(name, directory)
+            if not args.json:
+                say(_lines(directory, found[str(directory)]))
+    bad = sum(bool(one["problems"]) for one in found.values())
+    if args.json:
+        write_json({"goldens": found, "bad": bad})
+    else:
+        say(
+            [
+                f"{amount(len(found), 'golden')} verified, {bad} bad"
+                if bad
+                else f"{amount(len(found), 'golden')} verified"
+            ]
+        )
+    return 1 if bad else 0
+
+
+def _verified(name: str, directory: Path) -> dict[str, Any]:
+    from pytest_parity.golden.reader import Golden  # noqa: PLC0415
+
+    try:
+        with Golden.open(directory) as golden:
+            wrong = list(problems(golden))
+            sites = 0 if wrong else sum(len(golden.entries(step)) for step in golden.steps)
+            total = sum(record["size"] for record in golden.manifest["files"].values())
+            return {"case": golden.case, "sites": sites, "bytes": total, "problems": wrong}
+    except GoldenError as error:
+        return {"case": name, "sites": 0, "bytes": 0, "problems": [str(error)]}
+
+
+def _lines(directory: Path, one: dict[str, Any]) -> Iterator[str]:
+    if not one["problems"]:
+        yield f"{one['case']}: {amount(one['sites'], 'site')}, {size(one['bytes'])}, all as recorded"
+        return
+    yield f"{one['case']}: {amount(len(one['problems']), 'problem')} in {directory}"
+    yield from (f"  {problem}" for problem in one["problems"])
+
+
+def problems(golden: Golden) -> Iterator[str]:
+    """All that is wrong with a golden whose manifest can be read: files, sites, bytes, noise floors, strays."""
+    yield from _stray(golden)
+    whole: set[str] = set()
+    yield from _files(golden, whole)
+    for step in golden.steps:
+        records = golden.manifest["files"].items()
+        if all(name in whole for name, record in records if record["step"] == step):
+            yield from _step(golden, step)
+    yield from _noise(golden)
+
+
+def _files(golden: Golden, whole: set[str]) -> Iterator[str]:
+    """What is wrong with files; those that can be read are put into ``whole``."""
+    from pytest_parity.golden.source import Source  # noqa: PLC0415
+
+    for name, record in golden.manifest["files"].items():
+        error = _error(lambda name=name, record=record: Source(golden.path, name, record).close())  # type: ignore[misc]
+        if error:
+            yield error
+        else:
+            whole.add(name)
+
+
+def _step(golden: Golden, step: int) -> Iterator[str]:
+    """What is wrong with a step whose files' headers are as recorded."""
+    import torch  # noqa: PLC0415
+
+    error = _error(lambda: golden.entries(step))
+    if error:
+        yield error
+        return
+    yield from _counts(golden, step)
+    buffer = torch.empty(1 << 20, dtype=torch.uint8)
+    for entry in golden.entries(step):
+        error = _error(lambda entry=entry: deque(golden.chunks(entry, buffer), maxlen=0))  # type: ignore[misc]
+        if error:
+            yield error
+
+
+def _error(action: Callable[[], object]) -> str:
+    """What is wrong with a golden when it is read so; empty where nothing is."""
+    try:
+        action()
+    except GoldenError as error:
+        return str(error)
+    return ""
+
+
+def _counts(golden: Golden, step: int) -> Iterator[str]:
+    """Whether the step has as many sites of each kind as the manifest says."""
+    sizes = golden.manifest["steps"][str(step)].get("sizes")
+    if not isinstance(sizes, dict):
+        return
+    there = Counter(entry.site.kind.value for entry in golden.entries(step))
+    for kind in sorted({*sizes, *there}):
+        said = sizes[kind][0] if kind in sizes else 0
+        if said != there[kind]:
+            yield f"step {step} of {golden.path} has {there[kind]:,} of kind {kind}, and its manifest says {said:,}"
+
+
+def _noise(golden: Golden) -> Iterator[str]:
+    from pytest_parity.golden.noise import FILE  # noqa: PLC0415
+
+    error = _error(lambda: golden.noise)
+    if error or golden.noise is None:
+        yield from [error] if error else []
+        return
+    for step, rows in golden.noise.steps.items():
+        if step not in golden.steps:
+            yield f"{golden.path / FILE} has floors of step {step}, which the golden does not keep"
+        elif rows and not _error(lambda step=step: golden.entries(step)):  # type: ignore[misc]
+            sites = max((entry.order + 1 for entry in golden.entries(step)), default=0)
+            if len(rows) < sites:
+                yield f"{golden.path / FILE} has {len(rows):,} floors in step {step}, and there are {sites:,} sites"
+
+
+def _stray(golden: Golden) -> Iterator[str]:
+    """Files that look like a golden's and that its manifest does not name; others are someone else's, and fine."""
+    from pytest_parity.golden.noise import FILE  # noqa: PLC0415
+
+    own = {*golden.manifest["files"], *([FILE] if golden.manifest.get("noise") else [])}
+    for path in sorted([*golden.path.glob("*.safetensors"), *golden.path.glob("step_*/*.safetensors")]):
+        if path.relative_to(golden.path).as_posix() not in own:
+            yield f"{path} is not one of the golden's files: its manifest does not name it; remove it"

@@ -1,0 +1,209 @@
+"""Floor: the verdict of the noise floor, and how the floors are put together from what a reference's own draws moved.
+
+Two statistics a site, of ``d = a - r``: the norm ``||d||``, and the gain ``|<d,r>/<r,r>|``, which sees a factor far below
+the norm's noise, since rounding averages out in it. Of an update ``r`` is the reference's update.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from statistics import median
+
+import torch
+
+from pytest_parity.compare.dtypes import EXACT, rounding, screen_dtype
+from pytest_parity.compare.pieces import Scratch
+from pytest_parity.compare.screen import widened
+from pytest_parity.golden.noise import Floor
+from pytest_parity.result import Noise, Verdict
+
+__all__ = ["DEFAULT_FACTORS", "Distance", "Moved", "assembled", "default_factor", "noise_of", "verdict_of"]
+
+DEFAULT_FACTORS = {"float64": 10.0, "float32": 10.0, "bfloat16": 10.0, "float16": 10.0}
+"""By dtype; set from ``python -m benchmarks.verdicts``."""
+
+_COARSE = 10.0
+_MILLION = 6.0
+"""A correct value of one number exceeds its bound once in ``10 ** _MILLION`` sites at most."""
+_TINY = 16
+"""Elements up to which a norm counts as a few numbers."""
+_POOL = 8
+"""Sites of a kind from which their median gain says something."""
+_NARROWER = (torch.bfloat16, torch.float16, torch.float32)
+_SAFE = (1e-12, 1e12)
+"""Magnitudes whose squares and sums of squares are ordinary numbers in float32."""
+
+
+def default_factor(dtype: str) -> float:
+    """The factor at a site of a dtype, by name."""
+    return DEFAULT_FACTORS.get(dtype, _COARSE)
+
+
+class Distance:
+    """The two statistics of a site whose pieces arrive one after the other.
+
+    ``expected`` is ``||r||`` of the whole, ``count`` its elements: where their magnitude is such that squares would
+    vanish or overflow in float32, sums run in float64. ``precise`` has them run there in any case. What is not finite
+    on both sides, and the same there, counts as no difference; anything else that is not finite ends in ``broken``.
+    """
+
+    def __init__(
+        self, dtype: torch.dtype, scratch: Scratch, *, expected: float = 0.0, count: int = 1, precise: bool = False
+    ) -> None:
+        typical = expected / math.sqrt(max(count, 1))
+        fast = not precise and screen_dtype(dtype) is torch.float32 and _SAFE[0] < typical < _SAFE[1]
+        self._work = torch.float32 if fast else torch.complex128 if dtype.is_complex else torch.float64
+        self._exact = dtype in EXACT
+        self._scratch = scratch
+        self.squares = self.product = self.own = self.weight = 0.0
+        self.changed = self.elements = 0
+        self.broken = False
+        self._precise = precise
+        self._fits = [one for one in _NARROWER if precise and one.itemsize < dtype.itemsize and not self._exact]
+        self._whole = True
+
+    def add(self, actual: torch.Tensor, expected: torch.Tensor) -> None:
+        """Take two flat pieces of one length."""
+        self.elements += actual.numel()
+        if self._exact:
+            self.changed += int((actual != expected).sum())
+            return
+        ours = widened(actual, self._work, "wide_actual", self._scratch)
+        theirs = widened(expected, self._work, "wide_expected", self._scratch)
+        if self._fits and not expected.is_complex():
+            self._whole = self._whole and torch.equal(expected, expected.round())
+            self._fits = [one for one in self._fits if torch.equal(expected.to(one).to(expected.dtype), expected)]
+        distance = torch.sub(ours, theirs, out=self._scratch.take("distance", self._work, ours.numel()))
+        self._sum(distance, theirs, lambda: ours)
+
+    def add_update(
+        self, new: torch.Tensor, begun: torch.Tensor | None, expected: torch.Tensor, start: torch.Tensor
+    ) -> None:
+        """Take flat pieces of new weights, their start (``None``: the reference's), and the reference's of both."""
+        self.elements += new.numel()
+        if self._exact:
+            own = start if begun is None else begun
+            others = new != expected if new.dtype is torch.bool else new - own != expected - start
+            self.changed += int(others.sum())
+            return
+        ours = widened(new, self._work, "wide_actual", self._scratch)
+        theirs = widened(expected, self._work, "wide_expected", self._scratch)
+        before = widened(start, self._work, "wide_start", self._scratch)
+        moved = torch.sub(theirs, before, out=self._scratch.take("moved", self._work, ours.numel()))
+        own = before if begun is None else widened(begun, self._work, "wide_begun", self._scratch)
+        distance = self._scratch.take("distance", self._work, ours.numel())
+        if begun is None:
+            torch.sub(ours, theirs, out=distance)
+        else:
+            torch.sub(ours, own, out=distance).sub_(moved)
+        if self._precise:
+            self.weight += _dot(theirs, theirs)
+        self._sum(distance, moved, lambda: ours - own)
+
+    def _sum(self, distance: torch.Tensor, theirs: torch.Tensor, values: Callable[[], torch.Tensor]) -> None:
+        squares, product = _dot(distance, distance), _dot(distance, theirs)
+        own = _dot(theirs, theirs) if self._precise else 0.0
+        if not math.isfinite(squares + product + own):
+            ours = values()
+            same = (ours == theirs) | (torch.isnan(ours) & torch.isnan(theirs))
+            finite = torch.isfinite(ours) & torch.isfinite(theirs)
+            self.broken = self.broken or not bool((same | finite).all())
+            zero = torch.zeros((), dtype=torch.float64)
+            wide = theirs.to(torch.complex128 if theirs.is_complex() else torch.float64)
+            theirs = torch.where(finite, wide, zero)
+            distance = torch.where(finite, ours.to(wide.dtype) - wide, zero)
+            squares, product, own = _dot(distance, distance), _dot(distance, theirs), _dot(theirs, theirs)
+        self.squares += squares
+        self.product += product
+        self.own += own
+
+    @property
+    def eps(self) -> float | None:
+        """The rounding of a narrower dtype that holds all of the reference's values: they were computed in that.
+
+        ``None`` where there is none, where the values are whole and so say nothing, or too few to tell.
+        """
+        if self._whole or not self._fits:
+            return None
+        return next((rounding(one) for one in self._fits if one is torch.float32 or self.elements >= _TINY), None)
+
+    @property
+    def norm(self) -> float:
+        """``||d||``; of integers and booleans the share of elements that are others."""
+        if self._exact:
+            return self.changed / self.elements if self.elements else 0.0
+        return math.sqrt(self.squares)
+
+    def gain(self, reference: float) -> float:
+        """``|<d,r>/<r,r>|``; 0 where ``r`` is."""
+        return abs(self.product) / reference**2 if reference else 0.0
+
+
+def _dot(one: torch.Tensor, other: torch.Tensor) -> float:
+    product = torch.vdot(one, other).real if one.is_complex() else torch.dot(one, other)
+    return float(product)
+
+
+def noise_of(distance: Distance, floor: Floor, factor: float) -> Noise:
+    """Both statistics beside their floors; where the norm's bound reaches ``||r||`` the gain says nothing."""
+    gain = 0.0 if floor.norm * factor >= floor.reference else distance.gain(floor.reference)
+    return Noise(distance.norm, floor.norm, gain, floor.gain, factor, floor.unstable)
+
+
+def verdict_of(noise: Noise, floor: Floor, *, exact: bool) -> Verdict:
+    """Within the factor: ``close``, or ``below_noise`` where a value of nothing would have been, too."""
+    if noise.ratio > noise.factor:
+        return Verdict.DIFFERS
+    return Verdict.BELOW_NOISE if not exact and floor.norm * noise.factor >= floor.reference else Verdict.CLOSE
+
+
+class Moved:
+    """What one site did in the draws so far: floating sites' norms and gains, exact ones' shares of changes."""
+
+    __slots__ = ("elements", "exact", "gains", "norms", "reference", "rounding")
+
+    def __init__(self, *, exact: bool, reference: float, rounding: float, elements: int) -> None:
+        self.exact = exact
+        self.reference = reference
+        self.rounding = rounding
+        """``eps * ||r||``, of an update ``eps * ||w||``: no floor is below it."""
+        self.elements = elements
+        self.norms: list[float] = []
+        self.gains: list[float] = []
+
+
+def assembled(sites: Iterable[tuple[str, Moved]]) -> Iterator[Floor]:
+    """The floors of one step's sites, in their order; each comes with the group whose sites are alike (a kind).
+
+    The norm's floor is the largest of the draws, and not below rounding. A norm of a few elements, and a gain, which is
+    one number whatever the size, can be near zero in all draws by chance. So the first is widened for the number of
+    draws, ``10 ** (6 / draws) / 10``: for a correct value that is spread as the draws are, the chance to be above ten of
+    their largest is then below one in a million. Under the gain stand what independent rounding of the elements would give,
+    ``floor / (||r|| sqrt(n))``, and the median of the gains of its group. A site that is exactly zero in all draws takes
+    the rounding of what is typical for its group.
+    """
+    sites = list(sites)
+    gains: dict[str, list[float]] = {}
+    scales: dict[str, list[float]] = {}
+    for group, moved in sites:
+        if not moved.exact and moved.reference and moved.elements:
+            scales.setdefault(group, []).append(moved.rounding / math.sqrt(moved.elements))
+            if max(moved.norms, default=0.0) < moved.reference:
+                gains.setdefault(group, []).append(max(moved.gains, default=0.0))
+    for group, moved in sites:
+        yield _floor(moved, gains.get(group, []), scales.get(group, []))
+
+
+def _floor(moved: Moved, gains: list[float], scales: list[float]) -> Floor:
+    largest = max(moved.norms, default=0.0)
+    if moved.exact:
+        return Floor(largest, 0.0, moved.reference)
+    widened = max(1.0, 10 ** (_MILLION / max(len(moved.norms), 1)) / _COARSE)
+    norm = max(largest * (widened if moved.elements <= _TINY else 1.0), moved.rounding)
+    if not moved.reference:
+        typical = median(scales) if scales else 0.0
+        return Floor(max(norm, typical * math.sqrt(moved.elements)), 0.0, 0.0)
+    gain = max(moved.gains, default=0.0)
+    gain = max(gain, median(gains)) if len(gains) >= _POOL else gain * widened
+    return Floor(norm, max(gain, norm / (moved.reference * math.sqrt(max(moved.elements, 1)))), moved.reference)

@@ -1,0 +1,114 @@
+"""Measuring: a comparator that judges nothing, and keeps by how much each site of a draw has moved."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from pytest_parity.compare.comparator import Comparator
+from pytest_parity.compare.dtypes import EXACT, rounding
+from pytest_parity.compare.floor import Distance
+from pytest_parity.compare.judge import Outcome, before_values
+from pytest_parity.compare.measure import Meter, fits
+from pytest_parity.compare.region import match
+from pytest_parity.compare.tally import Found
+from pytest_parity.compare.tolerance import Tolerances
+from pytest_parity.golden.entry import NONE, Entry
+from pytest_parity.golden.reader import Golden, torch_dtype
+from pytest_parity.names import BoundNames
+from pytest_parity.result import Delta, Tolerance, Verdict
+from pytest_parity.site import Kind, Site
+
+__all__ = ["Measured", "Measuring"]
+
+_FLIPPING = frozenset({Kind.INPUT, Kind.ACTIVATION, Kind.OUTPUT})
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """By how much one site moved in one draw. ``rounding`` is ``eps * ||r||``, of an update ``eps * ||w||``."""
+
+    site: Site
+    exact: bool
+    norm: float
+    gain: float
+    reference: float
+    rounding: float
+    elements: int
+
+
+class Measuring(Comparator):
+    """What a draw of a reference moved, by step and order: ``sites``, and of updates by its own gradients ``own``."""
+
+    def __init__(self, golden: Golden, *, memory: int) -> None:
+        super().__init__(
+            golden,
+            tolerances=Tolerances(),
+            kinds=frozenset(Kind),
+            memory=memory,
+            names=BoundNames.identity(),
+        )
+        self.keeps = False
+        self._meter = Meter(golden)
+        self.sites: dict[tuple[int, int], Measured] = {}
+        self.own: dict[tuple[int, int], Measured] = {}
+
+    @property
+    def flipped(self) -> Iterator[Measured]:
+        """The integer and boolean sites that are not what they were."""
+        return (one for one in self.sites.values() if one.exact and one.norm and one.site.kind in _FLIPPING)
+
+    def see_update(
+        self,
+        site: Site,
+        new: torch.Tensor,
+        *,
+        isolated: bool,
+        again: bool = False,  # noqa: ARG002
+        alike: bool = False,  # noqa: ARG002
+    ) -> None:
+        """Measure an update: in isolation, and by its own gradients."""
+        entry = self._expected.get(site)
+        start = self.golden.entry(self.step, Site(Kind.WEIGHT, site.path))
+        if entry is None or start is None or entry.dtype == NONE or not fits(entry, new):
+            self.see(site, new)
+            return
+        own = None if isolated else self._spool.get(Site(Kind.WEIGHT, site.path))
+        distance = self._meter.update(entry, start, new, own, precise=True)
+        assert distance is not None
+        kept = self.sites if isolated else self.own
+        kept[self.step, entry.order] = _measured(entry, distance, math.sqrt(distance.weight))
+        self._found[site] = Found(entry, Outcome(Verdict.CLOSE, elements=distance.elements))
+
+    def _compare(self, entry: Entry, value: torch.Tensor | None, call: Tolerance | None) -> Outcome:
+        if value is None or not fits(entry, value):
+            expected = None if entry.dtype == NONE else (entry.shape, torch_dtype(entry))
+            return before_values(value, expected) or self._judge(entry, value, self._tolerance(entry, value, call))
+        distance = self._meter.site(entry, value, region=match(self.regions, entry.site), precise=True)
+        assert distance is not None
+        if distance.broken:
+            return Outcome(Verdict.NONFINITE)
+        self.sites[self.step, entry.order] = _measured(entry, distance, math.sqrt(distance.own))
+        return Outcome(Verdict.CLOSE, elements=distance.elements)
+
+    def first_failing(self) -> Delta | None:
+        """The first site that no longer has the value, the shape or the dtype that it had."""
+        return next((delta for delta in self.first_failing_step if delta.verdict.fails), None)
+
+
+def _measured(entry: Entry, distance: Distance, scale: float) -> Measured:
+    dtype = torch_dtype(entry)
+    reference = math.sqrt(distance.own)
+    eps = distance.eps if distance.eps is not None else rounding(dtype)
+    return Measured(
+        site=entry.site,
+        exact=dtype in EXACT,
+        norm=distance.norm,
+        gain=distance.gain(reference),
+        reference=reference,
+        rounding=max(eps * scale, eps_of_nothing(dtype) * math.sqrt(distance.elements)),
+        elements=distance.elements,
+    )

@@ -1,0 +1,45 @@
+"""Vacant: tensors that agree, and prove nothing: they have no element, or none that is finite."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from pytest_parity.compare.judge import Outcome
+from pytest_parity.compare.region import Region
+from pytest_parity.golden.entry import NONE, Entry
+from pytest_parity.result import Verdict
+from pytest_parity.site import Kind
+
+__all__ = ["emptied", "nonfinite"]
+
+_ENDS = frozenset({Kind.OUTPUT, Kind.LOSS, Kind.GRADIENT})
+"""Where a NaN ends up that arises anywhere in a step: these are looked through, the rest would cost a pass of its own."""
+
+
+def emptied(entry: Entry, outcome: Outcome) -> Outcome:
+    """``empty`` in the place of ``equal`` where the tensors have no element."""
+    if entry.nbytes or entry.dtype == NONE or outcome.verdict.fails:
+        return outcome
+    return replace(
+        outcome, verdict=Verdict.EMPTY, detail=f"no element in shape {entry.shape}, here and in the reference"
+    )
+
+
+def nonfinite(entry: Entry, value: torch.Tensor | None, outcome: Outcome, region: Region | None) -> str:
+    """How many elements of an output, a loss or a gradient that agrees are not finite; empty where all of them are."""
+    if value is None or outcome.verdict.fails or entry.site.kind not in _ENDS or not value.numel():
+        return ""
+    value = value.detach()
+    if not (value.is_floating_point() or value.is_complex()) or _finite(value):
+        return ""
+    value = value.to_dense() if value.layout is not torch.strided else value
+    chosen = value if region is None else value[region.mask(value.shape).to(value.device)]
+    count = int((~torch.isfinite(chosen.to(torch.promote_types(chosen.dtype, torch.float32)))).sum())
+    return f"{entry.site} ({count:,} of {chosen.numel():,})" if count else ""
+
+
+def _finite(value: torch.Tensor) -> bool:
+    """Whether everything is finite for certain: the sum of what holds a NaN or an infinity is neither."""
+    return bool(torch.isfinite(value.sum(dtype=torch.promote_types(value.dtype, torch.float32))))

@@ -1,0 +1,88 @@
+"""Drawing: a recording's test run again, against what it has just recorded, with everything moved that must not matter.
+
+A draw is a check of the reference against itself in which nothing is judged and everything measured. Weights, buffers,
+batches and inputs are the recorded ones; the first run again moves nothing, and must give the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from pytest_parity.capture import Capture, Streams
+from pytest_parity.compare.comparator import Comparator
+from pytest_parity.golden.reader import Golden
+from pytest_parity.result import Tolerance
+from pytest_parity.session.checking import Checking
+from pytest_parity.session.memory import Generators, Start
+from pytest_parity.session.moving import MovedReference
+from pytest_parity.session.reference import Reference
+from pytest_parity.session.run import Watching
+from pytest_parity.settings import Settings
+from pytest_parity.site import Kind
+
+__all__ = ["Drawing"]
+
+
+class Drawing(Checking):
+    """One run of a test's body again. ``comparator`` measures, or, in the run that moves nothing, compares."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        streams: Streams,
+        golden: Golden,
+        *,
+        reference: Reference,
+        comparator: Comparator,
+        start: Start | None,
+        moments: Mapping[int, Generators],
+        replay: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(settings, streams, golden, reference=reference, comparator=comparator)
+        self._start = start
+        self._moments = moments
+        self._unstable = replay
+
+    @property
+    def _leaves(self) -> bool:
+        return False
+
+    def make_capture(self, watching: Watching) -> Capture:
+        """Put the recorded start back, move it, and watch by the reference's own names."""
+        if self._start is not None:
+            self._start.put_back(watching.model, watching.optimizers)
+        capture = super().make_capture(replace(watching, replay=(*watching.replay, *self._unstable), tolerances={}))
+        if isinstance(self.reference, MovedReference):
+            with torch.no_grad():
+                for name, tensor in capture.tensors.items():
+                    if tensor.requires_grad:
+                        tensor.copy_(self.reference.moved(tensor, f"start|{name}"))
+        return capture
+
+    def bound(self, names: Any) -> Any:  # noqa: ARG002
+        """The names are the reference's own."""
+        return None
+
+    def load(self, model: torch.nn.Module, names: Any) -> None:  # noqa: ARG002
+        """The weights are put back when the watch begins."""
+        self._loaded = True
+
+    def begin_observing(self, batch: Any) -> None:
+        """Under ``rng="off"`` the generators are where they were after the batch was drawn."""
+        assert self.step is not None
+        if self.streams.policy == "off" and self.step in self._moments:
+            self._moments[self.step].put_back()
+        super().begin_observing(batch)
+
+    def judge(self, kinds: frozenset[Kind], call: Tolerance | None, where: str) -> None:  # noqa: ARG002
+        """Nothing is judged; what is missing, or of another shape, ends the draw."""
+        self.comparator.fill(kinds)
+        if self.comparator.fails(kinds):
+            raise self.failure()
+
+    def _conclude(self, *, failed: bool) -> None:  # noqa: ARG002
+        self.comparator.close()

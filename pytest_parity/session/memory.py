@@ -1,0 +1,100 @@
+"""Memory: what a recording keeps besides the golden, so that its test can be run again from the same start."""
+
+from __future__ import annotations
+
+import copy
+import random
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+__all__ = ["Generators", "Start"]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A model and its optimizers as a watch found them: every parameter, every buffer, mode, optimizer state."""
+
+    tensors: dict[str, torch.Tensor]
+    training: dict[str, bool]
+    optimizers: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, model: torch.nn.Module, optimizers: tuple[torch.optim.Optimizer, ...]) -> Start:
+        """Copies of everything."""
+        return cls(
+            {name: tensor.detach().clone() for name, tensor in _tensors(model).items()},
+            {name: module.training for name, module in model.named_modules()},
+            [_state(optimizer) for optimizer in optimizers],
+        )
+
+    def put_back(self, model: torch.nn.Module, optimizers: tuple[torch.optim.Optimizer, ...]) -> None:
+        """Give a model of the same making, and its optimizers, this start; gradients are cleared."""
+        with torch.no_grad():
+            for name, tensor in _tensors(model).items():
+                kept = self.tensors.get(name)
+                if kept is not None and kept.shape == tensor.shape:
+                    tensor.copy_(kept)
+        for name, module in model.named_modules():
+            module.training = self.training.get(name, module.training)
+        for parameter in model.parameters():
+            parameter.grad = None
+        for kept_state, optimizer in zip(self.optimizers, optimizers, strict=False):
+            if optimizer.state or kept_state["state"] or _rates(optimizer) != kept_state["rates"]:
+                _restore(optimizer, kept_state)
+
+
+def _tensors(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
+
+
+def _state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    places = {id(p): place for place, p in enumerate(_parameters(optimizer))}
+    kept = {places[id(p)]: copy.deepcopy(state) for p, state in optimizer.state.items() if id(p) in places}
+    return {"state": kept, "rates": _rates(optimizer)}
+
+
+def _rates(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
+    return [
+        {key: copy.copy(value) for key, value in group.items() if key != "params"} for group in optimizer.param_groups
+    ]
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _restore(optimizer: torch.optim.Optimizer, kept: dict[str, Any]) -> None:
+    optimizer.state.clear()
+    for place, parameter in enumerate(_parameters(optimizer)):
+        if place in kept["state"]:
+            optimizer.state[parameter] = copy.deepcopy(kept["state"][place])
+    for group, rates in zip(optimizer.param_groups, kept["rates"], strict=False):
+        group.update(rates)
+
+
+@dataclass(frozen=True, slots=True)
+class Generators:
+    """Python's, numpy's and torch's generators at a moment; those of CUDA where it is in use."""
+
+    python: Any
+    numpy: Any
+    cpu: torch.Tensor
+    cuda: list[torch.Tensor] | None
+
+    @classmethod
+    def now(cls) -> Generators:
+        """As they are."""
+        in_use = bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
+        cuda = torch.cuda.get_rng_state_all() if in_use else None
+        return cls(random.getstate(), np.random.get_state(), torch.get_rng_state(), cuda)  # noqa: NPY002  the global one
+
+    def put_back(self) -> None:
+        """As they were."""
+        random.setstate(self.python)
+        np.random.set_state(self.numpy)  # noqa: NPY002
+        torch.set_rng_state(self.cpu)
+        if self.cuda is not None:
+            torch.cuda.set_rng_state_all(self.cuda)

@@ -1,0 +1,58 @@
+"""Moving: tensors by one unit in the last place, at random, from a seed: what must not matter to any result."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+import torch
+
+from pytest_parity.contract.structure import Structure
+from pytest_parity.golden.entry import Entry
+from pytest_parity.golden.reader import Golden
+from pytest_parity.session.reference import Reference
+from pytest_parity.site import Kind
+
+__all__ = ["MovedReference", "moved"]
+
+_WORDS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+def moved(tensor: torch.Tensor, key: str) -> torch.Tensor:
+    """A copy on the CPU, every element one unit in the last place up or down, as ``key`` says.
+
+    Zeros stay zero (padding is padding), and so does what is not finite. A tensor whose values are all whole, and one of
+    integers, is returned as it is: counts and masks have no last place.
+    """
+    if tensor.is_complex():
+        return torch.view_as_complex(moved(torch.view_as_real(tensor.detach().resolve_conj()).contiguous(), key))
+    word = _WORDS.get(tensor.element_size())
+    if not tensor.is_floating_point() or word is None or not tensor.numel() or bool((tensor == tensor.round()).all()):
+        return tensor
+    values = tensor.detach().cpu().contiguous()
+    seed = int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), "little") >> 1
+    generator = torch.Generator(device="cpu").manual_seed(seed)
+    sign = torch.randint(0, 2, values.shape, dtype=torch.int8, generator=generator, device="cpu")
+    nudged = (values.view(word) + (2 * sign - 1).to(word)).view(values.dtype)
+    return torch.where((values != 0) & torch.isfinite(values) & torch.isfinite(nudged), nudged, values)
+
+
+class MovedReference(Reference):
+    """A golden whose trainable weights, gradients and floating inputs are moved; ``seed`` tells the draws apart."""
+
+    def __init__(self, golden: Golden, seed: str) -> None:
+        super().__init__(golden)
+        self._seed = seed
+        structure = golden.manifest["structure"]
+        tensors = Structure.from_plain(structure).tensors if structure else {}
+        self._trainable = frozenset(name for name, one in tensors.items() if one.trainable)
+
+    def read(self, entry: Entry) -> torch.Tensor:
+        """The tensor, moved if it is one of those."""
+        value, site = super().read(entry), entry.site
+        if site.kind in {Kind.BATCH, Kind.GRADIENT} or (site.kind is Kind.WEIGHT and site.path in self._trainable):
+            return self.moved(value, f"{entry.step}|{site}")
+        return value
+
+    def moved(self, value: torch.Tensor, name: str) -> torch.Tensor:
+        """A tensor moved as this draw says of a name."""
+        return moved(value, f"{self._seed}|{name}")

@@ -1,0 +1,198 @@
+"""Noise: the noise floors of a recording, from draws of its own test."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pytest_parity.capture import Streams
+from pytest_parity.compare.comparator import Comparator
+from pytest_parity.compare.floor import Moved, assembled
+from pytest_parity.compare.measuring import Measured, Measuring
+from pytest_parity.compare.tolerance import Tolerances
+from pytest_parity.errors import ParityError, ParityFailure
+from pytest_parity.golden.noise import Floor, NoiseFloors, row
+from pytest_parity.golden.reader import Golden
+from pytest_parity.names import BoundNames
+from pytest_parity.result import Comparison
+from pytest_parity.session.drawing import Drawing
+from pytest_parity.session.memory import Generators, Start
+from pytest_parity.session.moving import MovedReference
+from pytest_parity.session.reference import Reference
+from pytest_parity.settings import Settings
+from pytest_parity.site import Kind, Site
+
+__all__ = ["Noise", "Original"]
+
+_ATTEMPTS = 5
+_EXACTLY = {"*": (0.0, 0.0)}
+_NAMED = 3
+
+_Key = tuple[int, int]
+
+
+class Original(Protocol):
+    """What a recording has kept for its draws."""
+
+    settings: Settings
+    streams: Streams
+    start: Start | None
+    moments: dict[int, Generators]
+
+
+@dataclass
+class Noise:
+    """The draws of one recording. ``again`` runs the test's body with a run that takes the recording's place.
+
+    ``floors`` are ``None`` where the test does not give the same twice; ``note`` says which, and what it cost.
+    """
+
+    original: Original
+    golden: Golden
+    again: Callable[[Drawing], None]
+    draws: int
+    floors: NoiseFloors | None = None
+    note: str = ""
+    _runs: int = 0
+    _unstable: dict[Site, None] = field(default_factory=dict)
+    _sites: dict[_Key, list[Measured]] = field(default_factory=dict)
+    _own: dict[_Key, list[Measured]] = field(default_factory=dict)
+    _flipped: dict[_Key, list[Measured]] = field(default_factory=dict)
+
+    def measure(self) -> None:
+        """Run the test again, unmoved, then ``draws`` times moved; what it raises then is why there is no floor."""
+        began = time.perf_counter()
+        reason = self._refusal()
+        if reason:
+            self.note = f"no noise floor: {reason}. Checks of this golden use the dtypes' default tolerances"
+            return
+        self.floors = NoiseFloors(self.draws, dict(self._assembled()))
+        cost = f"{self._runs} further runs of the test, {time.perf_counter() - began:.1f} s"
+        self.note = f"noise floor from {self.draws} draw{'s' * (self.draws > 1)}: {cost}{self._said_unstable()}"
+
+    def _refusal(self) -> str:
+        found = self._run(Reference(self.golden), self._exact())
+        if found:
+            return f"run again, unchanged, the test does not give the same: {found}"
+        for draw in range(self.draws):
+            found = self._draw(draw)
+            if found:
+                return f"moved by one unit in the last place, {found}"
+        return ""
+
+    def _draw(self, draw: int) -> str:
+        """One draw, again where an integer flips, and in the end with what flips every time replayed."""
+        for attempt in range(_ATTEMPTS + 1):
+            measuring = Measuring(self.golden, memory=self.original.settings.memory)
+            found = self._run(MovedReference(self.golden, f"{self.original.settings.seed}|{draw}|{attempt}"), measuring)
+            if found:
+                return found
+            fresh = dict.fromkeys(one.site for one in measuring.flipped if one.site not in self._unstable)
+            if not fresh or attempt == _ATTEMPTS:
+                self._keep(measuring)
+                return ""
+            for key, one in measuring.sites.items():
+                self._flipped.setdefault(key, []).append(one)
+            if attempt == _ATTEMPTS - 1:
+                self._unstable.update(fresh)
+        return ""
+
+    def _keep(self, measuring: Measuring) -> None:
+        for kept, found in ((self._sites, measuring.sites), (self._own, measuring.own)):
+            for key, one in found.items():
+                kept.setdefault(key, []).append(one)
+
+    @property
+    def _replay(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(site.path for site in self._unstable if site.kind is Kind.ACTIVATION))
+
+    def _exact(self) -> Comparator:
+        return Comparator(
+            self.golden,
+            tolerances=Tolerances([("unchanged", _EXACTLY)]),
+            kinds=frozenset(Kind),
+            memory=0,
+            names=BoundNames.identity(),
+        )
+
+    def _run(self, reference: Reference, comparator: Comparator) -> str:
+        """One run; what differs, or what it raised, in words."""
+        self._runs += 1
+        original = self.original
+        streams = Streams(original.settings.case, policy=original.streams.policy, seed=original.streams.seed)
+        drawing = Drawing(
+            original.settings,
+            streams,
+            self.golden,
+            reference=reference,
+            comparator=comparator,
+            start=original.start,
+            moments=original.moments,
+            replay=self._replay,
+        )
+        try:
+            self.again(drawing)
+            result = drawing.finish()
+        except ParityFailure as failure:
+            return _first(failure.comparison)
+        except ParityError as error:
+            return str(error)
+        except Exception as error:  # noqa: BLE001  it is the user's code, run in a way that it was not made for
+            return f"it raises {type(error).__name__}: {error}"
+        finally:
+            drawing.abandon()
+        assert isinstance(result, Comparison)
+        return ""
+
+    def _assembled(self) -> Iterator[tuple[int, list[tuple[float, ...]]]]:
+        for step in self.golden.steps:
+            entries = self.golden.entries(step)
+            floors = self._floors(step, self._sites)
+            own = self._floors(step, self._own)
+            yield step, [row(floors.get(entry.order), own.get(entry.order)) for entry in entries]
+
+    def _floors(self, step: int, found: dict[_Key, list[Measured]]) -> dict[int, Floor]:
+        places = sorted(order for at, order in found if at == step)
+        gathered = []
+        for order in places:
+            draws = found[step, order]
+            if self._touched(draws[0].site):
+                draws = [*draws, *self._flipped.get((step, order), ())]
+            gathered.append((f"{draws[0].site.kind}", _gathered(draws)))
+        floors = dict(zip(places, assembled(gathered), strict=True))
+        for order, floor in floors.items():
+            if self._touched(found[step, order][0].site):
+                floors[order] = Floor(floor.norm, floor.gain, floor.reference, unstable=True)
+        return floors
+
+    def _touched(self, site: Site) -> bool:
+        """Whether a site flips in every draw, or is a further output of a call that does."""
+        return any((site.kind, site.path, site.call) == (one.kind, one.path, one.call) for one in self._unstable)
+
+    def _said_unstable(self) -> str:
+        if not self._unstable:
+            return ""
+        names = [str(site) for site in self._unstable]
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        return (
+            f"; {', '.join(names[:_NAMED])}{more} flipped in {_ATTEMPTS} draws of {_ATTEMPTS}: unstable, and replayed "
+            "when checking. If it is padding that flips, give a valid region"
+        )
+
+
+def _gathered(draws: list[Measured]) -> Moved:
+    first = draws[0]
+    moved = Moved(exact=first.exact, reference=first.reference, rounding=first.rounding, elements=first.elements)
+    moved.norms = [one.norm for one in draws]
+    moved.gains = [one.gain for one in draws]
+    return moved
+
+
+def _first(comparison: Comparison | None) -> str:
+    failing = comparison.failures if comparison is not None else ()
+    if not failing:
+        return "it compares nothing"
+    first = failing[0]
+    return f"{first.site} of step {first.step} is the first site that is another ({first.verdict})"

@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from command import Command, command  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CI", "PARITY_REF", "PYTEST_ADDOPTS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def parity_command(capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run ``parity`` in this process."""
+    return command(capsys)
