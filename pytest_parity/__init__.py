@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pytest_parity.golden.reader import Golden
     from pytest_parity.session.direct import assert_parity, capture_model, compare_goldens
     from pytest_parity.session.equivalent import assert_equivalent
+    from pytest_parity.session.leak import assert_no_leak
     from pytest_parity.session.parity import Parity
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "Valid",
     "Verdict",
     "assert_equivalent",
+    "assert_no_leak",
     "assert_parity",
     "capture_model",
     "compare_goldens",
@@ -63,6 +65,7 @@ _LAZY = {
     "Parity": "session.parity",
     "Valid": "compare.region",
     "assert_equivalent": "session.equivalent",
+    "assert_no_leak": "session.leak",
     "assert_parity": "session.direct",
     "capture_model": "session.direct",
     "compare_goldens": "session.direct",

@@ -33,4 +33,3 @@ def tiny(tmp_path: Path) -> DictConfig:
 def full(tmp_path: Path) -> DictConfig:
     """The configuration of the case nest/full."""
     return workload.full(tmp_path)
-

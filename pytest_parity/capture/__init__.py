@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 
-from pytest_parity.capture.modules import ModuleObserver, Observe, Replay
+from pytest_parity.capture.modules import ModuleObserver, Observe, Replay, rebuilt
 from pytest_parity.capture.names import TensorTable
 from pytest_parity.capture.optimizers import (
     OptimizerObserver,
@@ -45,6 +45,7 @@ __all__ = [
     "leaves",
     "needs_closure",
     "pack",
+    "rebuilt",
     "snapshot",
     "state_leaves",
     "unpack",

@@ -24,7 +24,7 @@ from pytest_parity.errors import UsageError
 from pytest_parity.names import BoundNames
 from pytest_parity.site import Kind, Site
 
-__all__ = ["ModuleObserver", "Observe", "Replay"]
+__all__ = ["ModuleObserver", "Observe", "Replay", "rebuilt"]
 
 Observe = Callable[[Site, "torch.Tensor | None"], None]
 """Takes an observation at the moment it is made; the tensor may change as soon as it returns."""
@@ -200,22 +200,22 @@ class ModuleObserver:
         if isinstance(output, torch.Tensor):
             return _carry(output, self._replayed(Site(kind, path, index)))
         recorded = {leaf: self._replayed(Site(kind, path, index, leaf)) for leaf, _ in leaves(output, "out")}
-        return _rebuild(output, recorded, "out")
+        return rebuilt(output, recorded, "out")
 
 
-def _rebuild(value: Any, recorded: dict[str, torch.Tensor | None], prefix: str) -> Any:
-    """The same tree, with the recorded tensors where there are any."""
+def rebuilt(value: Any, recorded: dict[str, torch.Tensor | None], prefix: str) -> Any:
+    """The same tree, with the recorded tensors (by leaf) where there are any; gradients go the values' own way."""
     if isinstance(value, torch.Tensor):
         return _carry(value, recorded.get(prefix))
     parts = children(value)
     if parts is None:
         return value
-    rebuilt = [(key, _rebuild(part, recorded, f"{prefix}.{key}")) for key, part in parts]
+    new = [(key, rebuilt(part, recorded, f"{prefix}.{key}")) for key, part in parts]
     if isinstance(value, tuple):
-        items = [part for _, part in rebuilt]
+        items = [part for _, part in new]
         return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
     twin = copy.copy(value)
-    for key, part in rebuilt:
+    for key, part in new:
         if isinstance(value, (Mapping, list)):
             twin[key] = part
         else:
@@ -238,7 +238,7 @@ class _Replaced(torch.autograd.Function):
 
     @staticmethod
     def forward(_context: Any, own: torch.Tensor, recorded: torch.Tensor) -> torch.Tensor:  # noqa: ARG004
-        return recorded
+        return recorded.clone()  # what is returned as it came may not be overwritten in place
 
     @staticmethod
     def backward(_context: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:

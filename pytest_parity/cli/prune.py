@@ -116,6 +116,5 @@ def _collect(arguments: list[str]) -> Collected:
 
 def _why(done: subprocess.CompletedProcess[str]) -> str:
     lines = [line for line in [*done.stdout.splitlines(), *done.stderr.splitlines()] if line.strip()]
-    return next(
-        (line for line in lines if line.startswith(("ERROR", "E  "))), lines[-1] if lines else "it says nothing"
-    )
+    errors = [line for line in lines if "error" in line.lower() and "usage:" not in line]
+    return next(iter([*errors, *lines]), "it says nothing")

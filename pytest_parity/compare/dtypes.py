@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["EXACT", "dtype_name", "is_exact", "rounding", "same_bits", "screen_dtype"]
+__all__ = ["EXACT", "dtype_name", "is_exact", "rounding", "same_bits", "screen_dtype", "smallest"]
 
 _NAMES = {dtype: str(dtype).removeprefix("torch.") for dtype in vars(torch).values() if isinstance(dtype, torch.dtype)}
 
@@ -38,6 +38,11 @@ def screen_dtype(dtype: torch.dtype) -> torch.dtype | None:
 def rounding(dtype: torch.dtype) -> float:
     """The distance from 1 to the next number of a floating dtype; 0 for the exact ones."""
     return 0.0 if dtype in EXACT else float(torch.finfo(dtype).eps)
+
+
+def smallest(dtype: torch.dtype) -> float:
+    """The distance from 0 to the next number of a floating dtype; 0 for the exact ones."""
+    return 0.0 if dtype in EXACT else float(torch.finfo(dtype).smallest_normal) * rounding(dtype)
 
 
 def same_bits(actual: torch.Tensor, expected: torch.Tensor) -> bool:

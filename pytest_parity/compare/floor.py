@@ -45,7 +45,8 @@ class Distance:
 
     ``expected`` is ``||r||`` of the whole, ``count`` its elements: where their magnitude is such that squares would
     vanish or overflow in float32, sums run in float64. ``precise`` has them run there in any case. What is not finite
-    on both sides, and the same there, counts as no difference; anything else that is not finite ends in ``broken``.
+    on both sides, and the same there, counts as no difference; anything else that is not finite ends in ``broken``, and so
+    do squares that float64 cannot hold.
     """
 
     def __init__(
@@ -54,19 +55,19 @@ class Distance:
         typical = expected / math.sqrt(max(count, 1))
         fast = not precise and screen_dtype(dtype) is torch.float32 and _SAFE[0] < typical < _SAFE[1]
         self._work = torch.float32 if fast else torch.complex128 if dtype.is_complex else torch.float64
-        self._exact = dtype in EXACT
+        self.exact = dtype in EXACT
         self._scratch = scratch
         self.squares = self.product = self.own = self.weight = 0.0
         self.changed = self.elements = 0
         self.broken = False
         self._precise = precise
-        self._fits = [one for one in _NARROWER if precise and one.itemsize < dtype.itemsize and not self._exact]
+        self._fits = [one for one in _NARROWER if precise and one.itemsize < dtype.itemsize and not self.exact]
         self._whole = True
 
     def add(self, actual: torch.Tensor, expected: torch.Tensor) -> None:
         """Take two flat pieces of one length."""
         self.elements += actual.numel()
-        if self._exact:
+        if self.exact:
             self.changed += int((actual != expected).sum())
             return
         ours = widened(actual, self._work, "wide_actual", self._scratch)
@@ -82,7 +83,7 @@ class Distance:
     ) -> None:
         """Take flat pieces of new weights, their start (``None``: the reference's), and the reference's of both."""
         self.elements += new.numel()
-        if self._exact:
+        if self.exact:
             own = start if begun is None else begun
             others = new != expected if new.dtype is torch.bool else new - own != expected - start
             self.changed += int(others.sum())
@@ -114,6 +115,8 @@ class Distance:
             theirs = torch.where(finite, wide, zero)
             distance = torch.where(finite, ours.to(wide.dtype) - wide, zero)
             squares, product, own = _dot(distance, distance), _dot(distance, theirs), _dot(theirs, theirs)
+            self.broken = self.broken or not math.isfinite(squares + product + own)
+        self.broken = self.broken or (squares == 0.0 and bool((distance != 0).any()))
         self.squares += squares
         self.product += product
         self.own += own
@@ -131,13 +134,13 @@ class Distance:
     @property
     def norm(self) -> float:
         """``||d||``; of integers and booleans the share of elements that are others."""
-        if self._exact:
+        if self.exact:
             return self.changed / self.elements if self.elements else 0.0
         return math.sqrt(self.squares)
 
     def gain(self, reference: float) -> float:
         """``|<d,r>/<r,r>|``; 0 where ``r`` is."""
-        return abs(self.product) / reference**2 if reference else 0.0
+        return abs(self.product) / reference / reference if reference else 0.0
 
 
 def _dot(one: torch.Tensor, other: torch.Tensor) -> float:
@@ -146,7 +149,12 @@ def _dot(one: torch.Tensor, other: torch.Tensor) -> float:
 
 
 def noise_of(distance: Distance, floor: Floor, factor: float) -> Noise:
-    """Both statistics beside their floors; where the norm's bound reaches ``||r||`` the gain says nothing."""
+    """Both statistics beside their floors; where the norm's bound reaches ``||r||`` the gain says nothing.
+
+    Of integers and booleans no factor allows more than half of what stays in place in the draws to be others.
+    """
+    if distance.exact and floor.norm:
+        factor = min(factor, (1 + floor.norm) / (2 * floor.norm))
     gain = 0.0 if floor.norm * factor >= floor.reference else distance.gain(floor.reference)
     return Noise(distance.norm, floor.norm, gain, floor.gain, factor, floor.unstable)
 

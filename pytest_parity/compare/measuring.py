@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from pytest_parity.compare.comparator import Comparator
-from pytest_parity.compare.dtypes import EXACT, rounding
+from pytest_parity.compare.dtypes import EXACT, rounding, smallest
 from pytest_parity.compare.floor import Distance
 from pytest_parity.compare.judge import Outcome, before_values
 from pytest_parity.compare.measure import Meter, fits
@@ -29,7 +29,10 @@ _FLIPPING = frozenset({Kind.INPUT, Kind.ACTIVATION, Kind.OUTPUT})
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """By how much one site moved in one draw. ``rounding`` is ``eps * ||r||``, of an update ``eps * ||w||``."""
+    """By how much one site moved in one draw. ``rounding`` is ``eps * ||r||``, of an update ``eps * ||w||``.
+
+    It is not below what the dtype can tell from nothing.
+    """
 
     site: Site
     exact: bool
@@ -109,6 +112,6 @@ def _measured(entry: Entry, distance: Distance, scale: float) -> Measured:
         norm=distance.norm,
         gain=distance.gain(reference),
         reference=reference,
-        rounding=max(eps * scale, eps_of_nothing(dtype) * math.sqrt(distance.elements)),
+        rounding=max(eps * scale, smallest(dtype) * math.sqrt(distance.elements)),
         elements=distance.elements,
     )

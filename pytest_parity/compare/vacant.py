@@ -36,10 +36,15 @@ def nonfinite(entry: Entry, value: torch.Tensor | None, outcome: Outcome, region
         return ""
     value = value.to_dense() if value.layout is not torch.strided else value
     chosen = value if region is None else value[region.mask(value.shape).to(value.device)]
-    count = int((~torch.isfinite(chosen.to(torch.promote_types(chosen.dtype, torch.float32)))).sum())
+    count = int((~torch.isfinite(_wide(chosen))).sum())
     return f"{entry.site} ({count:,} of {chosen.numel():,})" if count else ""
 
 
 def _finite(value: torch.Tensor) -> bool:
     """Whether everything is finite for certain: the sum of what holds a NaN or an infinity is neither."""
-    return bool(torch.isfinite(value.sum(dtype=torch.promote_types(value.dtype, torch.float32))))
+    return bool(torch.isfinite(_wide(value).sum()))
+
+
+def _wide(value: torch.Tensor) -> torch.Tensor:
+    """Half precision overflows in a sum, and float8 has none."""
+    return value if value.is_complex() or value.dtype is torch.float64 else value.float()

@@ -44,7 +44,7 @@ def compare_structures(
     for order, (path, expected) in enumerate(reference.tensors.items()):
         if path in ours:
             own = " + ".join(ours[path])
-            problems = []
+            problems: list[tuple[Verdict, str]] = []
             for name, actual in ours[path].items():
                 problems += _problems(expected, actual, allow_dtype=allow_dtype)
                 if (path in reference.buffers) != (name in candidate.buffers):

@@ -110,8 +110,18 @@ class _Search:
             self._take(Match(name, piece, f"{_EQUAL}, a part"))
 
     def _ties(self) -> Iterable[Tie]:
+        """What holds the same, as few at a time as modules that are certain allow."""
+        modules = self._modules()
         for ours, theirs in self._buckets(lambda tensor: tensor):
-            yield Tie(tuple(ours), tuple(theirs), _described(self.ours[ours[0]]))
+            what = _described(self.ours[ours[0]])
+            for module, beyond in modules:
+                inside, beside = below(module, ours), below(beyond, theirs)
+                if inside and len(inside) == len(beside):
+                    yield Tie(tuple(inside), tuple(beside), what)
+                    ours[:] = [name for name in ours if name not in inside]
+                    theirs[:] = [name for name in theirs if name not in beside]
+            if ours:
+                yield Tie(tuple(ours), tuple(theirs), what)
 
     def _guess(self, ties: Iterable[Tie]) -> None:
         """Pair what is left: of one name within modules that are certain, else by shape, in order, if as many are left."""

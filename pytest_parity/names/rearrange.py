@@ -21,10 +21,11 @@ def evaluate(source: Source, arrays: Mapping[str, Numbers]) -> Numbers:
         return arrays[source]
     parts = [evaluate(one, arrays) for one in source.sources]
     try:
-        return _OPERATIONS[source.operation](parts, **dict(source.options))
+        made: Numbers = _OPERATIONS[source.operation](parts, **dict(source.options))
     except (ValueError, IndexError) as error:  # numpy's AxisError is both
         shapes = ", ".join(str(part.shape) for part in parts)
         raise ValueError(f"{_call(source)} does not fit {shapes}: {error}") from None
+    return made
 
 
 def _call(expression: Expression) -> str:
@@ -50,7 +51,7 @@ def _slice(parts: list[Numbers], start: int, stop: int, dim: int) -> Numbers:
 
 def _unstack(parts: list[Numbers], index: int, dim: int) -> Numbers:
     (array,) = parts
-    return array.take(_counted(index, array.shape[dim]), axis=dim)
+    return np.asarray(array.take(_counted(index, array.shape[dim]), axis=dim))
 
 
 def _counted(index: int | str, of: int) -> int:

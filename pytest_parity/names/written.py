@@ -10,8 +10,10 @@ from typing import Any
 
 from pytest_parity.names.expression import Expression
 from pytest_parity.names.namemap import NameMap
+from pytest_parity.names.neighbours import module_pairs
 from pytest_parity.names.proposal import Match, Proposal
 from pytest_parity.names.rule import Target, join, split
+from pytest_parity.site import ROOT
 
 __all__ = ["rules_of", "to_toml"]
 
@@ -21,52 +23,76 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 def rules_of(matches: Sequence[Match], unsettled: Iterable[str] = ()) -> dict[str, Target]:
     """Rules that give exactly these pairs, as few as can be found: for whole modules, with wildcards for numbers.
 
-    Names in ``unsettled`` are left alone by them, or go where they would without.
+    No name in ``unsettled`` is led by them to a tensor of these pairs.
     """
     unsettled = tuple(unsettled)
-    for shorten, generalize in ((True, True), (False, True), (False, False)):
-        rules = _rules(matches, shorten=shorten, generalize=generalize)
+    modules = _by_module(matches)
+    tensors = {match.candidate: match.target for match in matches if match.candidate != match.target}
+    for rules in (_general(modules), modules, tensors):
         if _gives(rules, matches, unsettled):
             return rules
-    raise AssertionError(rules)
+    raise AssertionError(tensors)
 
 
-def _rules(matches: Sequence[Match], *, shorten: bool, generalize: bool) -> dict[str, Target]:
-    found: defaultdict[str, dict[Target, dict[str, Target]]] = defaultdict(dict)
-    for match in matches:
-        key, target = match.candidate, match.target
-        if shorten:
-            key, target = _shortened(key, target)
-        if key == target:
-            continue
-        template, general = _generalized(key, target) if generalize else (key, target)
-        found[template].setdefault(general, {})[key] = target
+def _by_module(matches: Sequence[Match]) -> dict[str, Target]:
+    """A rule for each module that is another's counterpart, then for each tensor that these do not lead to its own."""
     rules: dict[str, Target] = {}
-    for template, targets in found.items():
-        often = max(targets.values(), key=len)
-        for general, exact in targets.items():
-            rules.update({template: general} if exact is often else exact)
+    pairs = module_pairs((match.candidate, leaf) for match in matches for leaf in match.leaves)
+    for own, other in reversed(pairs):
+        key, target = own or ROOT, other or ROOT
+        if _led(rules, key) != target:
+            rules[key] = target
+    cut: defaultdict[str, set[Target]] = defaultdict(set)
+    for match in matches:
+        cut[_module(match.candidate)].add(_of_modules(match))
+    for match in matches:
+        key = _module(match.candidate)
+        if (
+            isinstance(match.target, Expression)
+            and len(cut[key]) == 1
+            and match.target != (whole := _of_modules(match))
+        ):
+            rules[key] = whole
+        elif _led(rules, match.candidate) != match.target:
+            rules[match.candidate] = match.target
     return rules
 
 
-def _shortened(key: str, target: Target) -> tuple[str, Target]:
-    """Without the components that both end in."""
-    leaves = list(target.leaves()) if isinstance(target, Expression) else [target]
-    paths = [split(key), *map(split, leaves)]
-    least = min(map(len, paths)) - 1
-    same = 0
-    while same < least and len({path[-1 - same] for path in paths}) == 1:
-        same += 1
-    if key == target or not same:
-        return key, target
-    if isinstance(target, Expression) and same > 1:
-        same = 1  # the tensor's own name; what is above differs on one of the sides
-    cut = len(paths[0]) - same
+def _led(rules: dict[str, Target], name: str) -> Target:
+    """Where the rule for the nearest module above leads a name."""
+    parts = split(name)
+    for depth in range(len(parts), -1, -1):
+        target = rules.get(join(parts[:depth]))
+        if isinstance(target, str):
+            return join(split(target) + parts[depth:])
+    return name
 
-    def cut_off(leaf: str) -> str:
-        return join(split(leaf)[: len(split(leaf)) - same])
 
-    return join(paths[0][:cut]), target.renamed(cut_off) if isinstance(target, Expression) else cut_off(target)
+def _module(name: str) -> str:
+    return join(split(name)[:-1])
+
+
+def _of_modules(match: Match) -> Target:
+    """What the tensor is made of, said of modules, where the tensors have the same name in all of them."""
+    target = match.target
+    last = {split(name)[-1] for name in (match.candidate, *match.leaves)}
+    if not isinstance(target, Expression) or len(last) > 1 or any(len(split(n)) == 1 for n in match.leaves):
+        return target
+    return target.renamed(_module)
+
+
+def _general(rules: dict[str, Target]) -> dict[str, Target]:
+    """Rules that differ in numbers only as one, with wildcards; of several such with one key the most frequent."""
+    found: defaultdict[str, dict[Target, dict[str, Target]]] = defaultdict(dict)
+    for key, target in rules.items():
+        template, general = _generalized(key, target)
+        found[template].setdefault(general, {})[key] = target
+    made: dict[str, Target] = {}
+    for template, targets in found.items():
+        often = max(targets.values(), key=len)
+        for general, exact in targets.items():
+            made.update({template: general} if exact is often else exact)
+    return made
 
 
 def _generalized(key: str, target: Target) -> tuple[str, Target]:
@@ -92,7 +118,7 @@ def _gives(rules: dict[str, Target], matches: Sequence[Match], unsettled: Iterab
     names = NameMap.build(rules)
     taken = {leaf for match in matches for leaf in match.leaves}
     return all(names.translate(match.candidate) == match.target for match in matches) and all(
-        isinstance(target := names.translate(name), str) and target not in taken for name in unsettled
+        (target := names.translate(name)) == name or target not in taken for name in unsettled
     )
 
 
@@ -126,11 +152,12 @@ def _body(proposal: Proposal) -> Iterator[str]:
 
 def _guesses(proposal: Proposal, proved: dict[str, Target]) -> Iterator[str]:
     """What is not certain: as few rules as for the certain ones, where those stay what they are beside them."""
-    same = [match.candidate for match in proposal.guesses if match.candidate == match.target]
+    names = NameMap.build(proved)
+    same = [match.candidate for match in proposal.guesses if names.translate(match.candidate) == match.target]
     if same:
         yield ""
         yield f"# GUESSES that need no rule, of one name and shape on both sides: {', '.join(same)}"
-    other = [match for match in proposal.guesses if match.candidate != match.target]
+    other = [match for match in proposal.guesses if match.candidate not in same]
     if not other:
         return
     left = [*(name for tie in proposal.ties for name in tie.candidate), *proposal.candidate]

@@ -12,7 +12,7 @@ from pytest_parity.plugin.results import CaseResult
 from pytest_parity.plugin.text import nearest, quoted, shortened
 from pytest_parity.report.environment import difference_words
 
-__all__ = ["covers_everything", "drift_lines", "stale_lines", "unmatched_lines"]
+__all__ = ["covers_everything", "drift_lines", "idle_lines", "stale_lines", "unmatched_lines"]
 
 
 def covers_everything(config: pytest.Config) -> bool:
@@ -41,6 +41,19 @@ def unmatched_lines(globs: tuple[str, ...], cases: set[str]) -> list[str]:
         f"--parity-case {glob} means no case{nearest(glob, cases)}; {there}"
         for glob in globs
         if not any(matches(case, (glob,)) for case in cases)
+    ]
+
+
+def idle_lines(patterns: tuple[str, ...], results: Iterable[CaseResult], cases: set[str]) -> list[str]:
+    """A line for each pattern of the ini option parity_ignore that no case has a site for; none of a partial run."""
+    checked = {result.case: result.comparison for result in results if result.outcome == "passed" and result.comparison}
+    if not checked or cases - set(checked):
+        return []
+    used = {pattern for comparison in checked.values() for pattern in comparison.coverage.ignored}
+    return [
+        f"ini option parity_ignore: {pattern!r} matches no site of any case; remove it"
+        for pattern in patterns
+        if pattern not in used
     ]
 
 

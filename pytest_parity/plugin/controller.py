@@ -9,7 +9,7 @@ import pytest
 
 from pytest_parity.golden.cases import cases
 from pytest_parity.plugin.cases import CASES
-from pytest_parity.plugin.complaints import covers_everything, drift_lines, stale_lines, unmatched_lines
+from pytest_parity.plugin.complaints import covers_everything, drift_lines, idle_lines, stale_lines, unmatched_lines
 from pytest_parity.plugin.options import OPTIONS
 from pytest_parity.plugin.results import CaseResult, attached
 from pytest_parity.plugin.selftest import untested_lines
@@ -73,6 +73,8 @@ class Controller:
             self._complaints += untested_lines([result.power for result in self._results if result.power is not None])
         if self._collected is not None:
             self._complaints += unmatched_lines(self._options.cases, self._collected)
+            if covers_everything(self._config):
+                self._complaints += idle_lines(self._options.ignore, self._results, self._collected)
         if self._complaints and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

@@ -119,6 +119,8 @@ def _settings(item: pytest.Item, plan: Plan, tolerances: Mapping[str, Any], name
         allow_dtype=item.config.stash[SWITCHES].profile.allow_dtype,
         draws=options.draws,
         factor=options.factor,
+        ignore=options.ignore,
+        coverage=options.coverage,
         reason=options.reason,
         collect=options.collect,
         provenance=provenance(item.config) if options.recording else {},

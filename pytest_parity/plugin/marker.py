@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pytest_parity.compare.coverage import check_coverage, check_patterns
 from pytest_parity.compare.tolerance import make
 from pytest_parity.errors import UsageError
 from pytest_parity.golden.cases import check_case_name
@@ -19,8 +20,8 @@ from pytest_parity.site import Kind
 
 __all__ = ["SIGNATURE", "read_marker"]
 
-SIGNATURE = "parity(case, *, names, kinds, rtol, atol, factor, valid, rng, replay, allow_dtype)"
-_KEYWORDS = ("case", "names", "kinds", "rtol", "atol", "factor", "valid", "rng", "replay", "allow_dtype")
+SIGNATURE = "parity(case, *, names, kinds, rtol, atol, factor, valid, rng, replay, ignore, coverage, allow_dtype)"
+_KEYWORDS = ("case", "names", "kinds", "rtol", "atol", "factor", "valid", "rng", "replay", "ignore", "coverage", "allow_dtype")
 
 _TOLERANCE = frozenset({"rtol", "atol", "factor"})
 
@@ -123,6 +124,14 @@ def _replay(value: Any) -> tuple[str, ...]:
     return _strings("replay", value, "['mask_processor']")
 
 
+def _ignore(value: Any) -> tuple[str, ...]:
+    return check_patterns(value, "@pytest.mark.parity")
+
+
+def _coverage(value: Any) -> float:
+    return check_coverage(value, "@pytest.mark.parity")
+
+
 def _allow_dtype(value: Any) -> bool:
     if not isinstance(value, bool):
         raise UsageError(f"@pytest.mark.parity(allow_dtype={value!r}): allow_dtype is True or False")
@@ -145,5 +154,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "valid": _valid,
     "rng": _rng,
     "replay": _replay,
+    "ignore": _ignore,
+    "coverage": _coverage,
     "allow_dtype": _allow_dtype,
 }

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import pytest
 
+from pytest_parity.compare.coverage import check_coverage
 from pytest_parity.compare.tolerance import Table, make
 from pytest_parity.errors import UsageError
 from pytest_parity.plugin.config import Override, check_installed, read_override
@@ -56,6 +57,10 @@ class Options:
     seed: int
     rng: str | None
     tolerances: Table
+    ignore: tuple[str, ...]
+    """Patterns of sites that no test judges."""
+    coverage: float
+    """The share of module calls that must find a counterpart, where the test says no other."""
     profiles: Mapping[str, Profile]
     profile: Profile | None
     """The one that was named; ``None``: the device decides."""
@@ -92,6 +97,8 @@ class Options:
             seed=_seed(_ini(config, "parity_seed")),
             rng=_rng(_ini(config, "parity_rng")),
             tolerances=tables.get("tolerances", {}),
+            ignore=tuple(config.getini("parity_ignore")),
+            coverage=_coverage(_ini(config, "parity_coverage")),
             profiles=profiles,
             profile=_named(config, option.parity_profile, profiles),
             config=_place(config, None, "parity_config"),
@@ -204,6 +211,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("parity_config", "the YAML file behind the fixture parity_config, from this file's directory")
     parser.addini("parity_out", "what a failing check leaves behind, from this file's directory")
     parser.addini("parity_factor", "of the noise floor, how many a site may be off; default: the dtype's", default="")
+    parser.addini("parity_ignore", "patterns of sites that no test judges, one a line", type="linelist")
+    parser.addini(
+        "parity_coverage", "share of the reference's module calls that must find a counterpart, as in 0.95", default="1"
+    )
     parser.addini("parity_memory", "bytes a check may keep of one step, as in 512MiB", default="1GiB")
     parser.addini("parity_seed", "seed of every case whose tests name none", default="0", type=_int_type())
     parser.addini(
@@ -278,6 +289,14 @@ def _factor(text: str) -> float | None:
     except ValueError:
         raise UsageError(f"ini option parity_factor = {text!r} is no number; write it as in 10") from None
     return made.factor if made else None
+
+
+def _coverage(text: str) -> float:
+    try:
+        value: object = float(text)
+    except ValueError:
+        value = text
+    return check_coverage(value, "ini option parity_coverage")
 
 
 def _seed(text: str) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_parity.errors import ParityFailure
+from pytest_parity.errors import GoldenNotFound, ParityFailure
 from pytest_parity.plugin.options import OPTIONS
 from pytest_parity.report.power import Power, power_line
 
@@ -20,6 +20,7 @@ __all__ = ["POWER", "check_power", "untested_lines"]
 POWER = pytest.StashKey[Power]()
 """What came of a test's self-test."""
 
+_LIVE = Power(refused="it has no golden to be checked against, only live models or none", excused=True)
 _CANNOT = Power(
     refused="a test of unittest cannot be run again; write it as a function, or a plain class", excused=True
 )
@@ -34,13 +35,14 @@ def check_power(item: pytest.Item, parity: Parity, again: Callable[[Run], None] 
 
     if not item.config.stash[OPTIONS].selftest or parity.recording:
         return
-    golden = parity.golden
-    if again is None or golden is None:
-        power = _CANNOT
-    else:
-        limit = item.config.stash[OPTIONS].selftest_limit
+    try:
+        golden = parity.golden
+    except GoldenNotFound:
+        golden = None
+    power = _LIVE if golden is None else _CANNOT
+    if again is not None and golden is not None:
         with golden:
-            power = Selftest(parity.settings, golden, again, limit).run()
+            power = Selftest(parity.settings, golden, again, item.config.stash[OPTIONS].selftest_limit).run()
     item.stash[POWER] = power
     if not power.passed:
         raise ParityFailure(

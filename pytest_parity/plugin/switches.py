@@ -147,9 +147,13 @@ def _tf32_convolutions(value: bool) -> _Undo:
     try:
         before = cudnn.allow_tf32
     except RuntimeError:
-        newer = cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision
+        conv, rnn = cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision
         cudnn.allow_tf32 = value
-        return lambda: (setattr(cudnn.conv, "fp32_precision", newer[0]), setattr(cudnn.rnn, "fp32_precision", newer[1]))
+
+        def restore() -> None:
+            cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision = conv, rnn
+
+        return restore
     cudnn.allow_tf32 = value
     return lambda: setattr(cudnn, "allow_tf32", before)
 

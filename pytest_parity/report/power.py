@@ -18,6 +18,8 @@ ERROR = "error"
 """Stands among the kinds of sites where the test itself raised something."""
 
 _NAMED = 8
+_FLOOR = "noise floor"
+"""The origin of a factor that nobody declared."""
 _SITE = 60
 
 
@@ -109,13 +111,13 @@ def power_lines(case: str, power: Power, *, width: int = 100) -> list[str]:
         return [power_line(case, power)]
     counts = ", ".join(f"{len(power.ended(end))} {end}" for end in (CAUGHT, ESCAPED, NO_EFFECT))
     lines = [f"{case}: {amount(len(power.tried), 'fault')} tried in {amount(power.runs, 'run')}: {counts}"]
-    lines += _indented(_faults(power))
+    lines += _indented(_faults(power), words=1)
     lines += [f"  ESCAPED: {_name(one)} ({one.place})" for one in power.ended(ESCAPED)]
     unmoved = [_name(one) for one in power.ended(NO_EFFECT)]
     if unmoved:
         lines.append(f"  no effect, every bit of the run is the same: {listed(unmoved, _NAMED)}")
     if power.reach:
-        lines += ["  smallest scale error that is caught:", *_indented(_reach(power.reach, width))]
+        lines += ["  smallest scale error that is caught:", *_indented(_reach(power.reach, width), words=2)]
     return [*lines, *_left_out(power), *(f"  {note}" for note in power.notes)]
 
 
@@ -166,18 +168,21 @@ def _share(value: float) -> str:
 
 def _tolerance(tolerance: Tolerance) -> str:
     if tolerance.factor is not None:
-        return f"{tolerance.factor:g} noise floors ({tolerance.origin})"
+        floors = f"{tolerance.factor:g} noise floors"
+        return floors if tolerance.origin == _FLOOR else f"{floors} ({tolerance.origin})"
     return f"rtol={tolerance.rtol:g}, atol={tolerance.atol:g} ({tolerance.origin})"
 
 
-def _indented(rows: Iterable[tuple[str, ...]]) -> list[str]:
-    """Rows in columns, the first one to the left, numbers to the right, the last as it is."""
+def _indented(rows: Iterable[tuple[str, ...]], words: int) -> list[str]:
+    """Rows in columns: the first one and the last ``words`` to the left, numbers to the right."""
     rows = list(rows)
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    return [f"    {'  '.join(_cells(row, widths))}".rstrip() for row in rows]
-
-
-def _cells(row: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
-    for place, (cell, width) in enumerate(zip(row, widths, strict=True)):
-        words = place == 0 or (" " in cell.strip() and "=" in cell) or place == len(row) - 1
-        yield cell.ljust(width) if words else cell.rjust(width)
+    numbers = range(1, len(widths) - words)
+    return [
+        "    "
+        + "  ".join(
+            cell.rjust(width) if place in numbers else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]

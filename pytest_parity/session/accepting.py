@@ -102,7 +102,8 @@ class Acceptance:
             entries = {entry.site: entry for entry in left.entries(step)} if step in left.steps else {}
             told = left.manifest["steps"].get(str(step), {})
             info = copy.deepcopy(golden.manifest["steps"][str(step)])
-            info |= {name: told["own"][name] for name in _OWN if name in told.get("own", {})}
+            if told.get("own"):
+                info = {name: value for name, value in info.items() if name not in _OWN} | told["own"]
             for entry in golden.entries(step):
                 other = entries.pop(entry.site, None)
                 value = _tensor(golden, entry) if other is None else _tensor(left, other)

@@ -424,7 +424,8 @@ class Checking(Run):
         own: dict[str, Any] = {}
         if self.capture is not None:
             own["hyperparameters"] = self._updates.hyperparameters
-            own["changed_besides"] = self._updates.changed_besides
+            if self._updates.changed_besides:
+                own["changed_besides"] = self._updates.changed_besides
             own["optimizer_steps"] = list(self.capture.steps_taken)
             own["updated"] = any(self.capture.steps_taken)
         self._leftovers.take(self.comparator, own)

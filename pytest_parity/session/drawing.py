@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch.utils.hooks import RemovableHandle
 
 from pytest_parity.capture import Capture, Streams
 from pytest_parity.compare.comparator import Comparator
@@ -18,7 +19,7 @@ from pytest_parity.golden.reader import Golden
 from pytest_parity.result import Tolerance
 from pytest_parity.session.checking import Checking
 from pytest_parity.session.memory import Generators, Start
-from pytest_parity.session.moving import MovedReference
+from pytest_parity.session.moving import MovedReference, move_narrower
 from pytest_parity.session.reference import Reference
 from pytest_parity.session.run import Watching
 from pytest_parity.settings import Settings
@@ -46,6 +47,7 @@ class Drawing(Checking):
         self._start = start
         self._moments = moments
         self._unstable = replay
+        self._handles: list[RemovableHandle] = []
 
     @property
     def _leaves(self) -> bool:
@@ -61,7 +63,12 @@ class Drawing(Checking):
                 for name, tensor in capture.tensors.items():
                     if tensor.requires_grad:
                         tensor.copy_(self.reference.moved(tensor, f"start|{name}"))
+            self._handles = move_narrower(watching.model, self._moved_output)
         return capture
+
+    def _moved_output(self, value: torch.Tensor, name: str) -> torch.Tensor:
+        assert isinstance(self.reference, MovedReference)
+        return self.reference.moved(value, f"{self.step}|output {name}")
 
     def bound(self, names: Any) -> Any:  # noqa: ARG002
         """The names are the reference's own."""
@@ -85,4 +92,6 @@ class Drawing(Checking):
             raise self.failure()
 
     def _conclude(self, *, failed: bool) -> None:  # noqa: ARG002
+        for handle in self._handles:
+            handle.remove()
         self.comparator.close()

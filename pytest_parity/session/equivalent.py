@@ -32,6 +32,9 @@ def assert_equivalent(
     optimizer: OptimizerFactory | Sequence[OptimizerFactory] | None = adamw,
     kinds: Iterable[str] | None = None,
     valid: Mapping[str, Valid] | None = None,
+    replay: Iterable[str] | None = None,
+    ignore: Iterable[str] | None = None,
+    coverage: float | None = None,
     tolerances: Mapping[str, Any] | None = None,
     rtol: float | None = None,
     atol: float | None = None,
@@ -58,7 +61,8 @@ def assert_equivalent(
 
     Judged by the noise floor, from ``draws`` runs of the reference with weights and inputs moved by one unit in the last
     place (0: by the defaults of the dtype), times ``factor``, or by ``rtol`` and ``atol``, or by a table
-    ``tolerances``, as in ``parity.watch``; ``kinds``, ``valid`` and ``rng`` are also as there. The caller's random
+    ``tolerances``, as in ``parity.watch``; ``kinds`` (weights are always among them), ``valid``, ``replay``, ``ignore``,
+    ``coverage`` and ``rng`` are also as there. The caller's random
     generators are as before. Returns what was compared.
 
     Raises ``ParityFailure`` with the first divergence, ``UsageError`` on what cannot be run.
@@ -69,6 +73,9 @@ def assert_equivalent(
         optimizer=optimizer,
         kinds=kinds,
         valid=valid,
+        replay=replay,
+        ignore=ignore,
+        coverage=coverage,
         tolerances=tolerances,
         rtol=rtol,
         atol=atol,

@@ -18,6 +18,8 @@ from pytest_parity.session.pair import Pair, annotated
 __all__ = ["explore", "is_strategy"]
 
 _VALUES = 9
+_EXAMPLES = 50
+"""Inputs tried; each takes a step of the candidate, and of the reference one, another, and a draw's each."""
 
 
 class _Disagreement(Exception):
@@ -97,7 +99,7 @@ def _settings(given: Any) -> Any:
         raise UsageError(
             f"assert_equivalent(settings=...) takes hypothesis.settings(max_examples=...), and was given {given!r}"
         )
-    base = settings(derandomize=True, database=None) if given is None else given
+    base = settings(max_examples=_EXAMPLES, derandomize=False, database=None) if given is None else given
     return settings(
         base,
         deadline=None,

@@ -117,11 +117,7 @@ class Leftovers:
             for site in failing
             if site.kind in _STEP and comparator.entry(Site(Kind.UPDATED_WEIGHT, site.path)) is not None
         }
-        together = [
-            site
-            for site, one in found.items()
-            if site.path in parameters and site.kind in _STEP and one.outcome.verdict is not Verdict.EQUAL
-        ]
+        together = [site for site in found if site.path in parameters and site.kind in _STEP]
         for site in dict.fromkeys([*failing, *together]):
             self._take_site(comparator, site, found[site])
         if parameters:

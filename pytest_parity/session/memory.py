@@ -58,7 +58,7 @@ def _state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
 
 def _rates(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
     return [
-        {key: copy.copy(value) for key, value in group.items() if key != "params"} for group in optimizer.param_groups
+        {key: copy.deepcopy(value) for key, value in group.items() if key != "params"} for group in optimizer.param_groups
     ]
 
 
@@ -72,7 +72,7 @@ def _restore(optimizer: torch.optim.Optimizer, kept: dict[str, Any]) -> None:
         if place in kept["state"]:
             optimizer.state[parameter] = copy.deepcopy(kept["state"][place])
     for group, rates in zip(optimizer.param_groups, kept["rates"], strict=False):
-        group.update(rates)
+        group.update(copy.deepcopy(rates))
 
 
 @dataclass(frozen=True, slots=True)

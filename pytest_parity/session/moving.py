@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from hashlib import blake2b
+from typing import Any
 
 import torch
+from torch.utils.hooks import RemovableHandle
 
+from pytest_parity.capture import leaves, rebuilt
 from pytest_parity.contract.structure import Structure
 from pytest_parity.golden.entry import Entry
 from pytest_parity.golden.reader import Golden
 from pytest_parity.session.reference import Reference
 from pytest_parity.site import Kind
 
-__all__ = ["MovedReference", "moved"]
+__all__ = ["MovedReference", "move_narrower", "moved"]
 
 _WORDS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
@@ -56,3 +61,31 @@ class MovedReference(Reference):
     def moved(self, value: torch.Tensor, name: str) -> torch.Tensor:
         """A tensor moved as this draw says of a name."""
         return moved(value, f"{self._seed}|{name}")
+
+
+def move_narrower(
+    model: torch.nn.Module, move: Callable[[torch.Tensor, str], torch.Tensor]
+) -> list[RemovableHandle]:
+    """Have ``move`` what a model's innermost modules return in a narrower dtype than any of its parameters has.
+
+    Under autocast the last place of a parameter is below what its modules compute with: moved alone it moves nothing.
+    Gradients pass as if nothing had been moved. Returns the hooks, to be removed; they come before those set later.
+    """
+    widths = [tensor.element_size() for tensor in model.parameters() if tensor.requires_grad]
+    if not widths:
+        return []
+    innermost = [(name, one) for name, one in model.named_modules() if next(one.children(), None) is None]
+    return [one.register_forward_hook(partial(_moved_output, name, min(widths), move)) for name, one in innermost]
+
+
+def _moved_output(
+    name: str, width: int, move: Callable[[torch.Tensor, str], torch.Tensor], _module: Any, _args: Any, output: Any
+) -> Any:
+    if torch.compiler.is_compiling():
+        return None
+    narrow = {
+        leaf: move(tensor, f"{name}|{leaf}")
+        for leaf, tensor in leaves(output, "out")
+        if tensor is not None and tensor.is_floating_point() and tensor.element_size() < width
+    }
+    return rebuilt(output, dict(narrow), "out") if narrow else None

@@ -6,11 +6,13 @@ model, so that the caller's are never touched.
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -30,6 +32,8 @@ from pytest_parity.settings import Mode, Settings
 
 __all__ = ["Pair", "annotated"]
 
+_NOWHERE = Path(os.devnull)
+
 
 class Pair:
     """Two models and the step that both take. ``settings`` gives seed, memory, rng policy and the tolerances behind."""
@@ -38,7 +42,8 @@ class Pair:
         self._reference, self._candidate = sides(reference, candidate, options.optimizer)
         self._options = options
         self.case = f"{self._candidate.name} against {self._reference.name}"
-        self._settings = replace(settings, case=self.case)
+        # it has no place on disk, and what is said of the test's own golden does not hold for it
+        self._settings = replace(settings, case=self.case, root=_NOWHERE, out=_NOWHERE, reason="", config=None)
 
     def arguments(self, inputs: Any) -> Arguments:
         """The inputs by the names that the reference gives them."""
@@ -79,6 +84,9 @@ class Pair:
             kinds=options.kinds,
             names=options.names,
             valid=options.valid,
+            replay=options.replay,
+            ignore=options.ignore,
+            coverage=options.coverage,
             tolerances=options.tolerances,
         )
         with watch, suppress(ParityFailure), parity.collect():  # finish() raises, with all there is to say

@@ -36,6 +36,9 @@ class PairOptions:
     optimizer: OptimizerFactory | Sequence[OptimizerFactory] | None = adamw
     kinds: Iterable[str] | None = None
     valid: Mapping[str, Valid] | None = None
+    replay: Iterable[str] | None = None
+    ignore: Iterable[str] | None = None
+    coverage: float | None = None
     tolerances: Mapping[str, Any] = field(default_factory=dict)
     draws: int = 3
     train: bool | None = True

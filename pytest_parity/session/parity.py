@@ -18,14 +18,13 @@ from pytest_parity.errors import ParityFailure, UsageError
 from pytest_parity.golden.reader import Golden
 from pytest_parity.result import Comparison, Recorded, Tolerance
 from pytest_parity.session.checking import Checking
-from pytest_parity.session.pairing import Loss, OptimizerFactory, adamw
-from pytest_parity.session.pairing import Model as PairModel
+from pytest_parity.session.leak import MAGNITUDES, find_leak
+from pytest_parity.session.live import LivePairs
 from pytest_parity.session.recording import Recording
 from pytest_parity.session.run import Run, Watching
-from pytest_parity.session.together import together
 from pytest_parity.session.values import is_leaf, tensors
 from pytest_parity.session.watch import Watch
-from pytest_parity.settings import MarkerOptions, Mode, Settings
+from pytest_parity.settings import Mode, Settings
 from pytest_parity.site import INPUTS, Kind, Site
 
 __all__ = ["Parity"]
@@ -37,7 +36,7 @@ _GRADIENTS = frozenset({Kind.GRADIENT})
 _WEIGHTS = frozenset({Kind.WEIGHT, Kind.OPTIMIZER, Kind.UPDATED_WEIGHT})
 
 
-class Parity:
+class Parity(LivePairs):
     """One test's case, recording or checking.
 
     Helpers called while recording write and never raise a failure; called while checking they raise ``ParityFailure``
@@ -46,16 +45,11 @@ class Parity:
     """
 
     def __init__(self, settings: Settings, run: Run | None = None) -> None:
-        self.settings = settings
-        self.case = settings.case
+        super().__init__(settings, drawn=run is not None)
         self.recording = settings.mode is Mode.RECORD
-        self._collecting = settings.collect
         self._watch: Watch | None = None
-        self._failed = False
         if run is not None:
             self.__dict__["_run"] = run  # of a recording that is drawn from
-        self._drawn = run is not None
-        self._pairs: list[Comparison] = []
         self._closing = ExitStack()
         if settings.marker.rng != "off":
             self._closing.enter_context(kept_generators())
@@ -240,57 +234,39 @@ class Parity:
         """The structure alone: names, shapes, dtypes, counts, what trains. No tensor is kept or compared."""
         self._guarded(lambda: self._run.structure(model, names))
 
-    def assert_equivalent(
+    def assert_no_leak(
         self,
-        reference: PairModel,
-        candidate: PairModel,
-        inputs: Any,
+        model: torch.nn.Module,
+        batch: Any,
         *,
-        names: Any = None,
-        loss: Loss | None = None,
-        optimizer: OptimizerFactory | Sequence[OptimizerFactory] | None = adamw,
-        kinds: Iterable[str] | None = None,
+        padded: Mapping[str, Valid] | Valid,
         valid: Mapping[str, Valid] | None = None,
-        tolerances: Mapping[str, Any] | None = None,
+        call: Callable[[Any], Any] | None = None,
+        magnitudes: Sequence[float] = MAGNITUDES,
         rtol: float | None = None,
         atol: float | None = None,
-        factor: float | None = None,
-        rng: str | None = None,
-        draws: int = 3,
-        train: bool | None = True,
-        input_gradients: bool = True,
-        settings: Any = None,
     ) -> None:
-        """Two live models, with no golden: see ``pytest_parity.assert_equivalent``.
+        """Run the model with noise in the padding of a batch: nothing that is valid may move.
 
-        Recording or checking, it compares and raises; the test's seed, tolerances and rng policy stand behind its own.
+        See ``pytest_parity.assert_no_leak``, which does the same without a fixture. ``valid`` are the marker's regions
+        where none are given. No golden is needed; recording, a leak of the reference is said in the outcome.
         """
-        from pytest_parity.session.equivalent import compare_pair, pair_options  # noqa: PLC0415  it makes sessions itself
-
-        if self._drawn:  # it says nothing of the recording that is run again
-            return
-        options = pair_options(
-            names=names,
-            loss=loss,
-            optimizer=optimizer,
-            kinds=kinds,
-            valid=valid,
-            tolerances=tolerances,
-            rtol=rtol,
-            atol=atol,
-            factor=factor,
-            draws=draws,
-            train=train,
-            input_gradients=input_gradients,
+        if self._watch is not None and self._watch.active:
+            raise UsageError("assert_no_leak runs the model more than once: call it before or after the with of watch()")
+        leak = find_leak(
+            model,
+            batch,
+            padded=padded,
+            valid=self.settings.marker.valid if valid is None else valid,
+            call=call,
+            magnitudes=magnitudes,
+            seed=self.settings.seed,
+            tolerance=make(rtol, atol, "assert_no_leak"),
         )
-        marker = MarkerOptions(rng=self.settings.marker.rng if rng is None else rng)
-        base = replace(self.settings, marker=marker, names=None)
-        try:
-            self._pairs.append(compare_pair(reference, candidate, inputs, options, base, settings=settings))
-        except ParityFailure as failure:
-            if failure.comparison is not None:
-                self._pairs.append(failure.comparison)
-            raise
+        if leak and isinstance(self._run, Recording):
+            self._run.remark(leak.partition("\n")[0])
+        elif leak:
+            raise ParityFailure(leak)
 
     @contextmanager
     def collect(self) -> Iterator[None]:
@@ -300,9 +276,9 @@ class Parity:
             yield
         finally:
             self._collecting = outer
-        if self._failed and not outer and isinstance(self._run, Checking):
+        if self._failed and not outer:
             self._failed = False
-            raise self._run.failure()
+            raise self._failure()
 
     # the end
 
@@ -311,13 +287,16 @@ class Parity:
 
         ``again`` runs the body again with a run in the recording's place, for the noise floor; see ``repeating``.
         """
-        if self._pairs and "_run" not in self.__dict__:
+        alone = None if "_run" in self.__dict__ else self._with_pairs(None)
+        if self._pairs_fail:  # gathered until now
+            raise self._failure()
+        if alone is not None:
             self.close()
-            return together(self.case, self._pairs)
+            return alone
         run = self._run
         self.close()
         result = run.finish(again) if isinstance(run, Recording) else run.finish()
-        return together(self.case, [result, *self._pairs]) if isinstance(result, Comparison) else result
+        return (self._with_pairs(result) or result) if isinstance(result, Comparison) else result
 
     def repeating(self, body: Callable[[Parity], object]) -> Callable[[Run], None]:
         """What ``finish`` needs to run a body again: a function of a ``Parity``."""
@@ -343,9 +322,14 @@ class Parity:
 
     def comparison(self) -> Comparison | None:
         """What a check knows so far."""
+        return self._with_pairs(self._own())
+
+    def _own(self) -> Comparison | None:
         run = self.__dict__.get("_run")
-        own = [run.comparison()] if isinstance(run, Checking) else []
-        return together(self.case, [*own, *self._pairs]) if own or self._pairs else None
+        return run.comparison() if isinstance(run, Checking) else None
+
+    def _failure(self) -> ParityFailure:
+        return self._failure_with(self._own())
 
     # one place each for values and for what is captured
 

@@ -255,6 +255,10 @@ class Recording(Run):
         if changed:
             self._info["changed_besides"] = changed
 
+    def remark(self, note: str) -> None:
+        """Say something in the outcome."""
+        self._notes.append(note)
+
     def _open_step(self, step: int) -> None:
         self._order = 0
         self._seen = set()

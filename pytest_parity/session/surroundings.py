@@ -59,7 +59,7 @@ def set_differently(
     What a golden does not tell is not known, and no difference. ``own`` is the candidate's structure.
     """
     recorded, config = golden.manifest["structure"], golden.manifest["settings"].get("config")
-    found = []
+    found: list[Difference] = []
     if own is not None and recorded:
         found += constant_differences(Structure.from_plain(recorded), own, names)
     found += optimizers

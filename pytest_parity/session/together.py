@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pytest_parity.result import Comparison
+from pytest_parity.result import Comparison, Coverage, Delta
 
 __all__ = ["together"]
 
@@ -18,10 +18,15 @@ def together(case: str, found: Sequence[Comparison]) -> Comparison:
     for one in found:
         counts.update(one.counts)
         kinds.update(one.kinds)
+    first = next((one for one in found if one.diagnosis is not None), found[0])
     return replace(
         found[0],
         case=case,
-        diagnosis=next((one.diagnosis for one in found if one.diagnosis is not None), None),
+        diagnosis=first.diagnosis,
+        character=first.character,
+        differences=first.differences,
+        coverage=_coverage([one.coverage for one in found]),
+        closest=max((one.closest for one in found if one.closest is not None), key=_closeness, default=None),
         expected=sum(one.expected for one in found),
         compared=sum(one.compared for one in found),
         elements=sum(one.elements for one in found),
@@ -30,3 +35,21 @@ def together(case: str, found: Sequence[Comparison]) -> Comparison:
         deltas=tuple(delta for one in found for delta in one.deltas),
         notes=tuple(dict.fromkeys(note for one in found for note in one.notes)),
     )
+
+
+def _coverage(found: Sequence[Coverage]) -> Coverage:
+    ignored: Counter[str] = Counter()
+    for one in found:
+        ignored.update(one.ignored)
+    return Coverage(
+        parameters=sum(one.parameters for one in found),
+        parameters_recorded=sum(one.parameters_recorded for one in found),
+        calls=sum(one.calls for one in found),
+        calls_recorded=sum(one.calls_recorded for one in found),
+        elements_recorded=sum(one.elements_recorded for one in found),
+        ignored=dict(ignored),
+    )
+
+
+def _closeness(delta: Delta) -> float:
+    return delta.noise.ratio / delta.noise.factor if delta.noise is not None else 0.0

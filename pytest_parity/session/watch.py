@@ -46,6 +46,8 @@ class Watch:
         self._steps = steps
         self._capture: Capture | None = None
         self._looped = False
+        self.active = False
+        """Whether its with is running: the hooks are on."""
 
     def __enter__(self) -> Self:
         if self._capture is not None:
@@ -53,6 +55,7 @@ class Watch:
         self._capture = self._make()
         self._capture.modules.on_first_call = self._steps.open_single
         self._capture.attach()
+        self.active = True
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, traceback: object) -> None:
@@ -65,6 +68,7 @@ class Watch:
                     self._steps.close_single()
             self._steps.skipping = False
         finally:
+            self.active = False
             self._capture.modules.end_step()
             self._capture.detach()
 

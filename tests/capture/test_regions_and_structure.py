@@ -10,7 +10,7 @@ import torch
 from parity_studio import Studio
 from torch import nn
 
-from pytest_parity import ParityFailure, Valid
+from pytest_parity import ParityFailure, Valid, compare_goldens
 from pytest_parity.errors import NameMapError
 from pytest_parity.settings import MarkerOptions
 
@@ -67,6 +67,50 @@ def test_inside_the_region_everything_is_compared(studio: Studio) -> None:
     assert worst is not None
     assert worst.worst_index[1] < LENGTHS[worst.worst_index[0]]
     assert worst.elements == sum(LENGTHS) * 4
+
+
+def masking(model: nn.Module, valid: Any, *, seed: int = 0) -> Callable[[Any], None]:
+    def body(parity: Any) -> None:
+        with parity.watch(model, kinds=["weight", "activation"], valid=valid) as run:
+            mask = torch.arange(5) < torch.tensor(LENGTHS)[:, None]
+            batch = {"x": torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(seed)), "mask": mask}
+            for one in run.steps([batch]):
+                parity.assert_outputs(model(one["x"], one["mask"].sum(1)))
+
+    return body
+
+
+MASKS = {"(model)": Valid(mask="mask"), "outputs": Valid(mask=lambda batch: batch["mask"].clone())}
+
+
+def test_a_mask_is_kept_in_the_golden_and_takes_no_bytes_where_the_batch_holds_it(studio: Studio) -> None:
+    golden = studio.record(masking(Padded(0.0), MASKS))
+    assert golden.manifest["steps"]["0"]["valid"] == [["(model)", [0, 1], None], ["outputs", [0, 1], None]]
+    batch = {str(e.site): (e.file, e.offset) for e in golden.entries(0) if e.site.kind.value == "batch"}
+    assert batch["batch/(valid)/(model)"] == batch["batch/(valid)/outputs"] == batch["batch/loader/mask"]
+    comparison = studio.check(masking(Padded(9.0), None))
+    assert comparison.passed
+    assert comparison.elements == comparison.coverage.elements_recorded == 4 * 4 + 4 + 2 * (8 * 4) + 8 * 4
+    assert studio.failure(masking(Padded(0.0, inside=1e-3), None))
+
+
+def test_the_same_masks_are_the_same_bytes(studio: Studio) -> None:
+    def read() -> dict[str, bytes]:
+        return {str(f): f.read_bytes() for f in (studio.path / "golden").rglob("*") if f.is_file()}
+
+    studio.record(masking(Padded(0.0), MASKS))
+    first = read()
+    studio.record(masking(Padded(0.0), MASKS))
+    assert read() == first
+
+
+def test_two_goldens_are_compared_within_the_references_mask(studio: Studio) -> None:
+    first, second = studio, Studio(studio.path / "second")
+    first.record(masking(Padded(0.0), MASKS))
+    second.record(masking(Padded(9.0), None))
+    comparison = compare_goldens(first.golden(), second.golden())
+    assert comparison.passed, comparison
+    assert not compare_goldens(second.golden(), first.golden()).passed
 
 
 class Ours(nn.Module):

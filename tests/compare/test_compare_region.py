@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pytest_parity.compare.judge import judge
-from pytest_parity.compare.region import LengthRegion, MaskRegion, Region, Valid, match, resolve
+from pytest_parity.compare.region import LengthRegion, Region, Valid, match, resolve
 from pytest_parity.errors import UsageError
 from pytest_parity.result import Tolerance, Verdict
 from pytest_parity.site import Kind, Site
@@ -76,7 +76,11 @@ def test_lengths_that_are_none_are_refused(lengths: Any, message: str):
 
 
 def test_the_last_region_that_matches_holds():
-    regions = {"encoder.*": LengthRegion(1, (1,)), "encoder.layers.*": LengthRegion(2, (2,)), "encoder/out.0": LengthRegion(1, (3,))}
+    regions = {
+        "encoder.*": LengthRegion(1, (1,)),
+        "encoder.layers.*": LengthRegion(2, (2,)),
+        "encoder/out.0": LengthRegion(1, (3,)),
+    }
     assert match(regions, Site(Kind.ACTIVATION, "encoder.layers.0", 0)) == LengthRegion(2, (2,))
     assert match(regions, Site(Kind.INPUT, "encoder.pre", 0, "in.0")) == LengthRegion(1, (1,))
     assert match(regions, Site(Kind.ACTIVATION, "encoder", 0, "out.0")) == LengthRegion(1, (3,))
@@ -101,3 +105,100 @@ def test_what_is_padded_is_not_compared_and_what_is_valid_is():
     outcome = judge(candidate, reference, EXACT, region=region)
     assert outcome.metrics is not None
     assert (outcome.verdict, outcome.elements, outcome.metrics.worst_index) == (Verdict.DIFFERS, 10, (1, 3))
+
+
+MASK = torch.tensor([[True, True, False], [True, False, True]])
+
+
+def masked(dim: Any = None, mask: Any = MASK, batch: Any = None) -> Region:
+    (region,) = resolve({"x": Valid(mask=mask, dim=dim)}, batch).values()
+    return region
+
+
+@pytest.mark.parametrize(
+    ("dim", "mask", "shape", "expected"),
+    [
+        (None, MASK, (2, 3), MASK),
+        (None, MASK, (2, 3, 4), MASK[:, :, None].expand(2, 3, 4)),
+        (2, MASK, (2, 4, 3), MASK[:, None].expand(2, 4, 3)),
+        (-1, MASK, (2, 4, 5, 3), MASK[:, None, None].expand(2, 4, 5, 3)),
+        ((1, 0), MASK, (3, 2), MASK.T),
+        ((2, 1), MASK, (5, 3, 2), MASK.T.expand(5, 3, 2)),
+        (1, MASK[0], (2, 3), MASK[0].expand(2, 3)),
+        (None, MASK[:, None], (2, 7, 3), MASK[:, None].expand(2, 7, 3)),
+    ],
+)
+def test_a_mask_covers_the_dimensions_that_it_names(dim: Any, mask: Any, shape: Any, expected: torch.Tensor):
+    region = masked(dim, mask)
+    assert torch.equal(region.mask(shape), expected)
+    assert region.count(shape) == int(expected.sum())
+
+
+@pytest.mark.parametrize(
+    ("mask", "batch"),
+    [
+        ("mask", {"mask": MASK}),
+        (lambda batch: ~batch["pad"], {"pad": ~MASK}),
+        ("mask", {"mask": MASK.numpy()}),
+    ],
+)
+def test_a_mask_is_found_in_the_batch(mask: Any, batch: Any):
+    assert torch.equal(masked(None, mask, batch).mask((2, 3)), MASK)
+
+
+@pytest.mark.parametrize(
+    ("dim", "mask", "shape", "message"),
+    [
+        (
+            None,
+            MASK,
+            (2,),
+            r"a mask of shape \(2, 3\) over dim=\(0, 1\) does not fit shape \(2,\): it has 1 dimensions",
+        ),
+        (None, MASK, (2, 4), r"3 is not 4, the size of dimension 1"),
+        ((0, 0), MASK, (2, 3), r"does not fit"),
+        ((0, 1, 2), MASK, (2, 3), r"names 3 dimensions for a mask of shape \(2, 3\)"),
+        (None, MASK & False, (2, 3), r"leaves nothing of shape \(2, 3\) to compare: it is false everywhere"),
+        (None, MASK.long(), (2, 3), r"a mask is a boolean tensor.*got a tensor of torch.int64.*!= 0"),
+        (None, [[True]], (1, 1), r"got list"),
+        (None, torch.tensor(True), (1,), r"boolean tensor"),
+    ],
+)
+def test_a_mask_that_does_not_fit_is_refused(dim: Any, mask: Any, shape: Any, message: str):
+    with pytest.raises(UsageError, match=message):
+        masked(dim, mask).mask(shape)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "lengths or a mask, one of the two"),
+        ({"dim": 1, "lengths": [1], "mask": MASK}, "lengths or a mask, one of the two"),
+        ({"lengths": [1]}, r"Valid\(dim=None, lengths=...\): lengths count along one dimension"),
+        ({"dim": (1, 2), "lengths": [1]}, "along one dimension"),
+    ],
+)
+def test_a_region_is_of_lengths_or_of_a_mask(arguments: Any, message: str):
+    with pytest.raises(UsageError, match=message):
+        Valid(**arguments)
+
+
+def test_what_is_no_region_is_refused():
+    with pytest.raises(UsageError, match=r"valid 'x': int 3 is no Valid; write as in"):
+        resolve({"x": 3}, None)  # type: ignore[dict-item]
+
+
+def test_how_many_positions_lengths_leave():
+    assert LengthRegion(1, (3, 1)).count((2, 3, 4)) == 16
+    assert LengthRegion(-1, (3, 1)).count((2, 5, 4)) == 20
+
+
+def test_what_a_mask_leaves_out_is_not_compared():
+    reference = torch.arange(6.0).view(2, 3)
+    candidate = torch.where(MASK, reference, torch.inf)
+    outcome = judge(candidate, reference, EXACT, region=masked())
+    assert (outcome.verdict, outcome.elements) == (Verdict.EQUAL, 4)
+    candidate[1, 2] = 0
+    outcome = judge(candidate, reference, EXACT, region=masked())
+    assert outcome.metrics is not None
+    assert (outcome.verdict, outcome.metrics.worst_index) == (Verdict.DIFFERS, (1, 2))

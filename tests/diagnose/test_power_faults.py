@@ -71,6 +71,19 @@ def test_a_fault_is_gone_where_a_forward_raises(fault: Planted):
     assert state(model) == before
 
 
+@pytest.mark.parametrize("fault", [Planted("weight_scaled", "rnn", size=2.0), Planted("dropout_toggled", "rnn")])
+def test_after_a_call_that_raised_the_model_holds_its_own_while_the_fault_is_in(fault: Planted):
+    model = tower()
+    model.rnn.dropout = 0.5
+    before = state(model)
+    undo = put(model, fault)
+    with pytest.raises(RuntimeError):
+        model.rnn(torch.ones(2, 3))
+    changed = {name for name, value in state(model).items() if value != before[name]}
+    assert all("hooks" in name for name in changed)
+    undo()
+
+
 def test_between_calls_the_model_holds_its_own_weights():
     model = tower()
     before = state(model)["blocks.0.up|_parameters"]

@@ -11,10 +11,15 @@ from parity_studio import Body, Studio
 from power_models import state, tower
 from torch import nn
 
+from pytest_parity.capture import Streams
+from pytest_parity.diagnose.faults import Planted, put
+from pytest_parity.golden.reader import Golden
 from pytest_parity.report.power import CAUGHT, ERROR, ESCAPED, NO_EFFECT, Power
 from pytest_parity.session import Parity
-from pytest_parity.session.power import Selftest
-from pytest_parity.settings import Mode
+from pytest_parity.session.power import Selftest, Trial
+from pytest_parity.session.run import Run
+from pytest_parity.settings import Mode, Settings
+from pytest_parity.site import Kind, Site
 
 
 def body(make: Callable[[], nn.Module] = tower, **watching: object) -> Body:
@@ -59,7 +64,7 @@ def test_a_tight_check_catches_everything(tight: Power):
 
 
 def test_a_sloppy_check_lets_faults_escape(studio: Studio):
-    power = selftest(studio, body(tolerances={"*": (0.1, 0.1)}), 22)
+    power = selftest(studio, body(tolerances={"*": (0.1, 0.1)}))
     assert "weight times 1.0001" in {one.fault for one in power.ended(ESCAPED)}
     assert not power.passed
 
@@ -82,24 +87,15 @@ def test_what_only_kinds_that_are_left_out_show_has_escaped(studio: Studio):
 
 
 def test_a_fault_that_changes_no_bit_is_neither_caught_nor_escaped(studio: Studio):
-    class Idle(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.used, self.idle = nn.Linear(3, 3), nn.LayerNorm(3)
-
-        def forward(self, value: torch.Tensor) -> torch.Tensor:
-            self.idle(value)
-            return self.used(value).detach()
-
     def run(parity: Parity) -> None:
-        model = parity.load(Idle())
-        with parity.watch(model, kinds=("weight", "output")):
+        model = parity.load(nn.Linear(3, 3))
+        with parity.watch(model):
             out = model(parity.input("x", lambda: torch.randn(2, 3)))
         parity.assert_outputs(out)
 
     power = selftest(studio, run)
-    assert end(power, "weight times 1.01", "used") == CAUGHT
-    assert end(power, "gradient times 1.01", "used") == NO_EFFECT
+    assert end(power, "weight times 1.01", "(model)") == CAUGHT
+    assert end(power, "gradient times 1.01", "(model)") == NO_EFFECT
     assert power.passed
 
 
@@ -236,6 +232,39 @@ def test_the_tolerance_of_a_call_is_the_one_whose_reach_is_told(studio: Studio):
 def test_an_update_is_reached_as_it_is_judged(studio: Studio):
     reach = {one.kind: one for one in selftest(studio, body(tolerances={"updated_weight": (1e-3, 0.0)}), limit=1).reach}
     assert reach["updated_weight"].every > 1e-3
+
+
+@pytest.mark.parametrize("draws", [0, 2], ids=["tolerance", "floor"])
+def test_what_the_reach_says_is_where_the_check_begins_to_fail(studio: Studio, draws: int):
+    def run(parity: Parity) -> None:
+        torch.manual_seed(0)
+        model = parity.load(nn.Sequential(nn.Linear(6, 6), nn.Tanh(), nn.Linear(6, 6)))
+        with parity.watch(model):
+            model(parity.input("x", lambda: torch.randn(4, 6)))
+
+    recording = Parity(studio.settings(Mode.RECORD, draws=draws))
+    run(recording)
+    recording.finish(recording.repeating(run))
+    golden, settings = studio.golden(), studio.settings(Mode.CHECK)
+    assert (golden.noise is None) is (draws == 0)
+    again = Parity(settings).repeating(run)
+    control = Trial(settings, Streams(settings.case), golden, lambda _: lambda: None)
+    control.scales = []
+    again(control)
+    control.finish()
+    for site, _, scale in control.scales:
+        if site.kind is Kind.ACTIVATION and site.path != "(model)":
+            assert fails(settings, golden, again, site, 1 + 1.2 * scale), site
+            assert not fails(settings, golden, again, site, 1 + 0.8 * scale), site
+
+
+def fails(settings: Settings, golden: Golden, again: Callable[[Run], None], site: Site, size: float) -> bool:
+    """Whether a site fails where its module's output is scaled."""
+    fault = Planted("output_scaled", site.path, size=size)
+    trial = Trial(settings, Streams(settings.case), golden, lambda model: put(model, fault))
+    again(trial)
+    trial.take_out()
+    return str(site) in {delta.site for delta in trial.finish().failures}
 
 
 def _files(directory: Path) -> dict[str, bytes]:

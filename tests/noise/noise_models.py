@@ -83,11 +83,11 @@ class Tower(nn.Module):
         return self.head(x)
 
 
-def tower(*, rewritten: bool = False, dtype: torch.dtype = torch.float32) -> Tower:
+def tower(*, rewritten: bool = False, dtype: torch.dtype = torch.float32, depth: int = 2) -> Tower:
     """The same weights whenever it is called."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
-        return Tower(rewritten=rewritten).to(dtype)
+        return Tower(rewritten=rewritten, depth=depth).to(dtype)
 
 
 def scaled(model: nn.Module, path: str, factor: float) -> nn.Module:

@@ -148,3 +148,21 @@ def test_explicit_tolerances_decide_where_they_are_given():
     assert assert_equivalent(reference, candidate, x, factor=1e7).passed
     assert "act" in first_line(reference, candidate, x, factor=10)
     assert "act" in first_line(reference, candidate, x, tolerances={"activation": (0.1, 0.1)})
+
+
+def test_a_wrong_gradient_is_the_modules_and_not_the_inputs_that_it_reaches():
+    class Louder(nn.GELU):
+        """Right forward, and twice the gradient."""
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(2 * x - x.detach())
+
+    faulty = seeded(Block)
+    faulty.act = Louder()
+    line = first_line(seeded(Block), faulty, torch.randn(6, 8))
+    assert "up is the first module in backward order whose gradient differs while the forward pass agrees" in line
+
+
+def test_a_scale_in_bfloat16():
+    reference, x = seeded(Block).bfloat16(), torch.randn(64, 8, dtype=torch.bfloat16)
+    assert "act" in first_line(reference, seeded(Block, scale=1.1).bfloat16(), x)

@@ -135,3 +135,22 @@ def test_a_function_that_gives_the_same_model_twice_is_refused():
     model = seeded(Block)
     with pytest.raises(UsageError, match="the function given as the reference gave the same Block twice"):
         assert_equivalent(lambda: model, copy.deepcopy(model), torch.randn(6, 8))
+
+
+def test_gradients_that_a_built_model_comes_with_have_no_part():
+    def used() -> nn.Module:
+        model = seeded(Block)
+        model.up.weight.grad = torch.ones(16, 8)
+        return model
+
+    comparison = assert_equivalent(seeded(Block), used, torch.randn(6, 8), draws=0)
+    assert comparison.counts == {"equal": comparison.expected}
+
+
+def test_with_rng_off_both_sides_draw_from_where_the_caller_is():
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    comparison = assert_equivalent(seeded(Block), seeded(Block), torch.ones(6, 8), rng="off")
+    assert comparison.counts == {"equal": comparison.expected}
+    torch.manual_seed(5)
+    assert torch.equal(before, torch.get_rng_state())

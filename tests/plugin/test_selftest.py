@@ -127,6 +127,21 @@ def test_a_run_that_tried_no_fault_fails(run: Run, recorded: Path):
     )
 
 
+def test_a_test_of_live_models_is_said_to_have_no_golden(pytester: pytest.Pytester):
+    project(
+        pytester,
+        TIGHT
+        + """
+    def test_live(parity):
+        model = tower()
+        parity.assert_equivalent(model, model, torch.randn(4, 6), draws=1)
+""",
+    )
+    result = pytester.runpytest("--parity-selftest")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["test_one/test_live: no self-test: it has no golden *"])
+
+
 def test_a_unittest_is_said_to_be_left_out(pytester: pytest.Pytester):
     project(
         pytester,
@@ -204,13 +219,15 @@ def test_fixtures_of_the_test_are_set_up_for_each_run_and_torn_down_as_often(pyt
         pytester,
         MODEL
         + """
-    log = open("log", "a")
+    def note(sign):
+        with open("log", "a") as log:
+            log.write(sign)
 
     @pytest.fixture
     def counted():
-        log.write("+"); log.flush()
+        note("+")
         yield
-        log.write("-"); log.flush()
+        note("-")
 
     def test_step(parity, counted):
         step(parity, tower(), TIGHT)

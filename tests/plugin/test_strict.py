@@ -74,3 +74,44 @@ def test_another_environment_fails_the_run(run: Run, drift: str):
 
 def test_another_environment_is_fine_without_strict(drift: str, pytester: pytest.Pytester):
     assert pytester.runpytest().ret == 0
+
+
+SET_OTHERWISE = """
+    import os
+    import torch
+
+    EPS, LR = float(os.environ.get("EPS", "1e-5")), float(os.environ.get("LR", "0.5"))
+
+    def test_norm(parity):
+        torch.manual_seed(0)
+        model = parity.load(torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Dropout(0.0)))
+        model[1].eps = EPS
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.5, momentum=LR)
+        x = parity.input("x", lambda: torch.randn(2, 4))
+        with parity.watch(model, optimizer=optimizer, kinds=["weight", "activation", "gradient"]):
+            model(x).sum().backward()
+            optimizer.step()
+"""
+
+
+def test_constants_and_optimizer_settings_are_drift_too(
+    run: Run, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+):
+    pytester.makepyfile(test_one=SET_OTHERWISE)
+    assert pytester.runpytest("--parity-record").ret == 0
+    monkeypatch.setenv("EPS", "0.1")
+    monkeypatch.setenv("LR", "0.25")
+    result = run("--parity-strict")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        ["environment drift: test_one/test_norm: eps of 1 0.1 (golden: 1e-05), momentum of SGD 0.25 (golden: 0.5); *"]
+    )
+    assert pytester.runpytest().ret == 0
+
+
+def test_the_same_settings_are_none(pytester: pytest.Pytester):
+    pytester.makepyfile(test_one=SET_OTHERWISE)
+    pytester.runpytest("--parity-record")
+    result = pytester.runpytest("--parity-strict")
+    assert result.ret == 0
+    result.stdout.no_fnmatch_line("*drift*")

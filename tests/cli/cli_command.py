@@ -26,7 +26,7 @@ class Done:
 Command = Callable[..., Done]
 
 
-def command(capsys) -> Command:  # noqa: ANN001
+def command(capsys) -> Command:
     def run(*arguments: object) -> Done:
         capsys.readouterr()
         status = main([str(argument) for argument in arguments])
@@ -49,7 +49,14 @@ class Scaled(nn.Module):
 
 
 def training(
-    factor: float = 1.0, hidden: float = 1.0, *, aside: float = 1.0, lr: float = 0.05, steps: int = 1, load: bool = True
+    factor: float = 1.0,
+    hidden: float = 1.0,
+    *,
+    aside: float = 1.0,
+    lr: float = 0.05,
+    steps: int = 1,
+    load: bool = True,
+    adam: bool = False,
 ) -> Body:
     """A test that trains; ``aside`` scales a value that nothing depends on."""
 
@@ -58,7 +65,8 @@ def training(
         model = Scaled(factor, hidden)
         if load:
             parity.load(model)
-        optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
+        parameters = model.parameters()
+        optimizer = torch.optim.AdamW(parameters, lr=lr) if adam else torch.optim.SGD(parameters, lr=lr, momentum=0.9)
         loader = [torch.randn(6, 4, generator=torch.Generator().manual_seed(step)) for step in range(steps)]
         with parity.watch(model, optimizer=optimizer) as run:
             for x in run.steps(loader):
