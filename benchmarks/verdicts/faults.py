@@ -24,6 +24,9 @@ __all__ = ["OPTIMIZER", "Fault", "drawn", "places", "plant"]
 OPTIMIZER = "optimizer"
 """The path of what is wrong with the optimizer."""
 
+LAST = "head"
+"""Detached, nothing would be left to train, and backward raises."""
+
 SCALED = {"weight_scaled", "output_scaled", "gradient_scaled", "attention_scale", "rate_scaled"}
 SIZES = {
     "float32": (1.1, 1.01, 1.001, 1.0001),
@@ -182,7 +185,7 @@ def _everywhere(model: nn.Module, seen: dict[str, Seen], optimizer: str) -> Iter
             elif recipe.applies(module, seen.get(path, Seen())) and seen.get(path, Seen()).called:
                 yield Fault(name, path, size=recipe.sizes[0])
         for name, own in OWN.items():
-            if own.applies(module):
+            if own.applies(module) and not (name == "detached" and path == LAST):
                 yield Fault(name, path)
     for name in OF_OPTIMIZERS[optimizer]:
         yield Fault(name, OPTIMIZER)

@@ -169,14 +169,16 @@ def verdict_of(noise: Noise, floor: Floor, *, exact: bool) -> Verdict:
 class Moved:
     """What one site did in the draws so far: floating sites' norms and gains, exact ones' shares of changes."""
 
-    __slots__ = ("elements", "exact", "gains", "norms", "reference", "rounding")
+    __slots__ = ("elements", "exact", "gains", "norms", "reference", "rounding", "sums")
 
-    def __init__(self, *, exact: bool, reference: float, rounding: float, elements: int) -> None:
+    def __init__(self, *, exact: bool, reference: float, rounding: float, elements: int, sums: float) -> None:
         self.exact = exact
         self.reference = reference
         self.rounding = rounding
         """``eps * ||r||``, of an update ``eps * ||w||``: no floor is below it."""
         self.elements = elements
+        self.sums = sums
+        """The rounding of the dtype that sums are kept in."""
         self.norms: list[float] = []
         self.gains: list[float] = []
 
@@ -188,8 +190,9 @@ def assembled(sites: Iterable[tuple[str, Moved]]) -> Iterator[Floor]:
     one number whatever the size, can be near zero in all draws by chance. So the first is widened for the number of
     draws, ``10 ** (6 / draws) / 10``: for a correct value that is spread as the draws are, the chance to be above ten of
     their largest is then below one in a million. Under the gain stand what independent rounding of the elements would give,
-    ``floor / (||r|| sqrt(n))``, and the median of the gains of its group. A site that is exactly zero in all draws takes
-    the rounding of what is typical for its group.
+    ``floor / (||r|| sqrt(n))``, the median of the gains of those of its group that move, and one unit in the last place of
+    what sums are kept in, float32 or float64: where a mean or a variance is off by that, all that it scales is, and nothing
+    averages out. A site that is exactly zero in all draws takes the rounding of what is typical for its group.
     """
     sites = list(sites)
     gains: dict[str, list[float]] = {}
@@ -197,7 +200,7 @@ def assembled(sites: Iterable[tuple[str, Moved]]) -> Iterator[Floor]:
     for group, moved in sites:
         if not moved.exact and moved.reference and moved.elements:
             scales.setdefault(group, []).append(moved.rounding / math.sqrt(moved.elements))
-            if max(moved.norms, default=0.0) < moved.reference:
+            if 0 < max(moved.norms, default=0.0) < moved.reference:
                 gains.setdefault(group, []).append(max(moved.gains, default=0.0))
     for group, moved in sites:
         yield _floor(moved, gains.get(group, []), scales.get(group, []))
@@ -214,4 +217,5 @@ def _floor(moved: Moved, gains: list[float], scales: list[float]) -> Floor:
         return Floor(max(norm, typical * math.sqrt(moved.elements)), 0.0, 0.0)
     gain = max(moved.gains, default=0.0)
     gain = max(gain, median(gains)) if len(gains) >= _POOL else gain * widened
-    return Floor(norm, max(gain, norm / (moved.reference * math.sqrt(max(moved.elements, 1)))), moved.reference)
+    independent = norm / (moved.reference * math.sqrt(max(moved.elements, 1)))
+    return Floor(norm, max(gain, independent, moved.sums), moved.reference)

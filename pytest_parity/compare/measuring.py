@@ -24,6 +24,7 @@ from pytest_parity.site import Kind, Site
 
 __all__ = ["Measured", "Measuring"]
 
+_WIDE = frozenset({torch.float64, torch.complex128})
 _FLIPPING = frozenset({Kind.INPUT, Kind.ACTIVATION, Kind.OUTPUT})
 
 
@@ -41,6 +42,8 @@ class Measured:
     reference: float
     rounding: float
     elements: int
+    sums: float
+    """The rounding of the dtype that sums are kept in."""
 
 
 class Measuring(Comparator):
@@ -114,4 +117,5 @@ def _measured(entry: Entry, distance: Distance, scale: float) -> Measured:
         reference=reference,
         rounding=max(eps * scale, smallest(dtype) * math.sqrt(distance.elements)),
         elements=distance.elements,
+        sums=rounding(torch.float64 if dtype in _WIDE and distance.eps is None else torch.float32),
     )

@@ -54,7 +54,7 @@ def _by_floor(factor: float, floor: Floor) -> float:
 
 
 def gathered(sites: Iterable[tuple[Site, Tolerance, float]]) -> tuple[Reach, ...]:
-    """By kind and tolerance, in causal order: the smallest scale that one site shows, and that every one does."""
+    """By kind and tolerance, in causal order: the smallest scale that one site shows, that half do, and that all do."""
     groups: dict[tuple[str, Tolerance], list[tuple[float, Site]]] = {}
     for site, tolerance, scale in sites:
         groups.setdefault((site.kind.value, tolerance), []).append((scale, site))
@@ -62,6 +62,7 @@ def gathered(sites: Iterable[tuple[Site, Tolerance, float]]) -> tuple[Reach, ...
     found = []
     for (kind, tolerance), scales in sorted(groups.items(), key=lambda group: order[group[0][0]]):
         every, site = max(scales, key=lambda one: one[0])
-        some = min(scale for scale, _ in scales)
-        found.append(Reach(kind, tolerance, len(scales), some, every, str(site)))
+        ascending = sorted(scale for scale, _ in scales)
+        half = ascending[(len(ascending) - 1) // 2]
+        found.append(Reach(kind, tolerance, len(scales), ascending[0], half, every, str(site)))
     return tuple(found)

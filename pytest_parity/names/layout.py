@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
 import numpy as np
 
@@ -136,21 +136,24 @@ def _inverted(tensors: Sequence[Ruled], made: Mapping[str, Numbers], shapes: Sha
     """For each tensor of the reference the numbers of its elements among the candidate's."""
     total = sum(map(prod, shapes.values()))
     flat = np.concatenate([array.reshape(-1) for array in made.values()])
-    used = np.bincount(flat, minlength=total)
-    rules = " and ".join(dict.fromkeys(tensor.rule for tensor in tensors))
-    if (used > 1).any():
-        what = _elements(used > 1, shapes)
-        raise NameMapError(f"name rule{'s' * (' and ' in rules)} {rules}: they overlap: {what} would be used twice")
-    if (used < 1).any():
-        what, of = _elements(used < 1, shapes), ", ".join(tensor.own for tensor in tensors)
-        raise NameMapError(
-            f"name rule{'s' * (' and ' in rules)} {rules}: they leave a gap: {what} would be in no tensor of the "
-            f"candidate's (there are rules for {of})"
-        )
-    inverse = np.empty_like(flat)
-    inverse[flat] = np.arange(total)
+    inverse = np.full(total, -1)
+    inverse[flat] = np.arange(flat.size)
+    if flat.size != total or bool((inverse < 0).any()):
+        _refuse(tensors, np.bincount(flat, minlength=total), shapes)
     starts = _starts(shapes)
     return {name: inverse[starts[name] : starts[name] + prod(shape)].reshape(shape) for name, shape in shapes.items()}
+
+
+def _refuse(tensors: Sequence[Ruled], used: Numbers, shapes: Shapes) -> NoReturn:
+    """Say which elements are used more or less than once."""
+    rules = list(dict.fromkeys(tensor.rule for tensor in tensors))
+    said = f"name rule{'s' * (len(rules) > 1)} {' and '.join(rules)}"
+    if bool((used > 1).any()):
+        raise NameMapError(f"{said}: they overlap: {_elements(used > 1, shapes)} would be used twice")
+    raise NameMapError(
+        f"{said}: they leave a gap: {_elements(used < 1, shapes)} would be in no tensor of the candidate's "
+        f"(there are rules for {', '.join(tensor.own for tensor in tensors)})"
+    )
 
 
 def _elements(chosen: np.ndarray[tuple[int], np.dtype[np.bool_]], shapes: Shapes) -> str:
@@ -167,18 +170,14 @@ def _recipe(name: str, wanted: Mapping[str, Numbers], other: Mapping[str, Number
     """How to make a tensor of one side: ``wanted`` are that side's element numbers, in terms of the ``other`` side."""
     numbers = wanted[name]
     starts = _starts({source: array.shape for source, array in other.items()})
-    touched = [
-        source
-        for source, start in starts.items()
-        if ((numbers >= start) & (numbers < start + other[source].size)).any()
-    ]
+    start = _starts({target: array.shape for target, array in wanted.items()})[name]
+    touched = [source for source in other if len(wanted) == 1 or _any_within(other[source], start, numbers.size)]
     if len(touched) == 1:
-        view = _view(touched[0], numbers - starts[touched[0]])
+        view = _view(touched[0], numbers, starts[touched[0]])
         if view is not None:
             return view
-    start = _starts({target: array.shape for target, array in wanted.items()})[name]
     if sum(other[source].size for source in touched) == numbers.size:  # nothing of them goes elsewhere
-        places = [_view(source, other[source] - start) for source in touched]
+        places = [_view(source, other[source], start) for source in touched]
         found = tuple(place for place in places if place is not None)
         if len(found) == len(places):
             return Fill(found)
@@ -190,8 +189,14 @@ def _recipe(name: str, wanted: Mapping[str, Numbers], other: Mapping[str, Number
     return Gather(tuple(touched), local)
 
 
-def _view(source: str, numbers: Numbers) -> View | None:
-    """The view of ``source`` with these element numbers, if they are regular."""
+def _any_within(numbers: Numbers, start: int, size: int) -> bool:
+    if numbers.size == 0 or int(numbers.max()) < start or int(numbers.min()) >= start + size:
+        return False
+    return bool(((numbers >= start) & (numbers < start + size)).any())
+
+
+def _view(source: str, numbers: Numbers, start: int) -> View | None:
+    """The view of ``source``, whose elements count from ``start``, that has these numbers, if they are regular."""
     if numbers.size == 0:
         return None
     first = int(numbers.reshape(-1)[0])
@@ -203,4 +208,4 @@ def _view(source: str, numbers: Numbers) -> View | None:
         expected = expected[..., None] + np.arange(size) * stride
     if min(strides, default=0) < 0 or not np.array_equal(expected, numbers):
         return None
-    return View(source, numbers.shape, tuple(strides), first)
+    return View(source, numbers.shape, tuple(strides), first - start)

@@ -60,7 +60,8 @@ def read_config(source: Any, said: str) -> Any:
             raise UsageError(f"{said}: {path} is not YAML: {error}") from error
     else:
         try:
-            found = OmegaConf.create(dict(source)) if isinstance(source, Mapping) else source
+            plain = isinstance(source, Mapping) and not isinstance(source, DictConfig)
+            found = OmegaConf.create(dict(source)) if plain else source
         except OmegaConfBaseException as error:
             raise UsageError(f"{said}: OmegaConf cannot hold it: {error}") from error
     if not isinstance(found, DictConfig):

@@ -33,4 +33,4 @@ def flaky_lines(lines: Sequence[str]) -> tuple[str, ...]:
 
 
 def _number(value: object) -> str:
-    return f"{value:.9g}" if isinstance(value, float) else str(value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

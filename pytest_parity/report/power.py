@@ -45,14 +45,15 @@ class Tried:
 class Reach:
     """The smallest scale error that a tolerance catches at the sites of one kind, as a share (``0.01`` is 1 %).
 
-    ``some`` is the smallest that any of the ``sites`` still shows, ``every`` the smallest that all of them show, and
-    ``site`` the bluntest, which shows no less; infinite where a site shows none.
+    ``some`` is the smallest that any of the ``sites`` still shows, ``half`` the smallest that half of them show, ``every``
+    the smallest that all of them show, and ``site`` the bluntest, which shows no less; infinite where a site shows none.
     """
 
     kind: str
     tolerance: Tolerance
     sites: int
     some: float
+    half: float
     every: float
     site: str
 
@@ -149,13 +150,14 @@ def _general(fault: str) -> str:
 
 
 def _reach(reaches: Sequence[Reach], width: int) -> Iterator[tuple[str, ...]]:
-    yield "kind", "sites", "at one site", "at every site", "tolerance", "bluntest site"
+    yield "kind", "sites", "at one site", "at half", "at every site", "tolerance", "bluntest site"
     room = max(_SITE, width // 2)
     for one in reaches:
         yield (
             one.kind,
             str(one.sites),
             _share(one.some),
+            _share(one.half),
             _share(one.every),
             _tolerance(one.tolerance),
             elided(one.site, room),

@@ -1,8 +1,7 @@
 """Accepting: what a failing check left becomes part of the golden that it was checked against.
 
 The golden is written anew beside itself, and takes its own place in one operation: its tensors, but at the sites that
-were left the candidate's. A site that failed has another value now, and no noise floor was measured around that: it has
-none until the case is recorded again.
+were left the candidate's. No noise floor was measured around those: they have none until the case is recorded again.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from pytest_parity.golden.reader import Golden
 from pytest_parity.golden.writer import GoldenWriter
 from pytest_parity.result import Moved
 from pytest_parity.session.rerecording import amended, check_reason, what_moved
-from pytest_parity.site import Kind
+from pytest_parity.site import Kind, Site
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -100,6 +99,7 @@ class Acceptance:
         floors: dict[int, list[tuple[float, ...]]] = {}
         for step in golden.steps:
             entries = {entry.site: entry for entry in left.entries(step)} if step in left.steps else {}
+            floors[step] = self._floors(golden, step, frozenset(entries))
             told = left.manifest["steps"].get(str(step), {})
             info = copy.deepcopy(golden.manifest["steps"][str(step)])
             if told.get("own"):
@@ -113,18 +113,17 @@ class Acceptance:
             if entries:
                 raise GoldenError(f"{next(iter(entries))} of step {step} was left, and the golden has no such site")
             self._writer.finish_step(step, info)
-            floors[step] = self._floors(golden, step, frozenset(told.get("failing", ())))
         if golden.noise is not None:
             self._writer.put_noise(NoiseFloors(golden.noise.draws, floors))
         with self._writer.seal(**_content(golden.manifest), history=self._history) as draft:
             moved = what_moved(golden, draft, reason=reason)
         return _with_changes(moved, golden.manifest["provenance"], left.manifest["provenance"])
 
-    def _floors(self, golden: Golden, step: int, failing: frozenset[str]) -> list[tuple[float, ...]]:
-        """The step's rows, without those of the sites that failed."""
+    def _floors(self, golden: Golden, step: int, replaced: frozenset[Site]) -> list[tuple[float, ...]]:
+        """The step's rows, without those of the sites that are replaced."""
         rows = list(map(tuple, golden.noise.steps.get(step, ()))) if golden.noise is not None else []
         for entry in golden.entries(step) if rows else ():
-            if str(entry.site) in failing and entry.order < len(rows) and not math.isnan(rows[entry.order][0]):
+            if entry.site in replaced and entry.order < len(rows) and not math.isnan(rows[entry.order][0]):
                 rows[entry.order] = row(None)
                 self.dropped += 1
         return rows

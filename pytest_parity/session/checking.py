@@ -139,7 +139,10 @@ class Checking(Run):
         """Copy the reference's initial weights in place; refused whole if anything does not fit."""
         self.counterpart.bind(model, self.bound(names))
         tensors = TensorTable(model, self.names.path, self.counterpart.known).now()
-        self.reference.load(tensors, self.names)
+        ignore = self.comparator.ignore
+        self.reference.load(
+            tensors, self.names, excepted=lambda name: ignore.pattern(Site(Kind.WEIGHT, name)) is not None
+        )
         self._device = next((tensor.device for tensor in tensors.values()), self._device)
         self._loaded = True
 
@@ -330,14 +333,16 @@ class Checking(Run):
             optimizers=self._updates.differences(self.golden.manifest["settings"].get("optimizers", ())),
             diagnosis=diagnosis,
         )
-        character = diagnosis and characterise(
-            first,
-            diagnosis,
-            names=self.names,
-            dtypes=self._dtypes(diagnosis.step),
-            environment=environment if recorded else None,
-            explained=any(one.likely for one in set_so),
-        )
+        character = None
+        if diagnosis is not None:
+            character = characterise(
+                first,
+                diagnosis,
+                names=self.names,
+                dtypes=self._dtypes(diagnosis.step),
+                environment=environment if recorded else None,
+                explained=any(one.likely for one in set_so),
+            )
         return replace(found, environment=environment, differences=set_so, character=character)
 
     def _dtypes(self, step: int) -> dict[str, str]:

@@ -27,7 +27,8 @@ class Counterpart:
     def __init__(self, reference: Reference, *, allow_dtype: bool = False) -> None:
         self._allow_dtype = allow_dtype
         self.names = BoundNames.identity()
-        self._bound = False
+        self._bound: tuple[Any, Structure] | None = None
+        """The name map as it was given, and the structure that it was applied to."""
         self._reference = reference
         self._sites = 0
         self._excepted = 0
@@ -37,10 +38,12 @@ class Counterpart:
 
     def bind(self, model: torch.nn.Module, spec: Any) -> None:
         """Apply a name map; what was bound before stays where there is none. Raises ``NameMapError``."""
-        if spec is None and self._bound:
+        if spec is None and self._bound is not None:
             return
         own, reference = describe(model), self._reference.structure
-        self._bound = True
+        if self._bound is not None and self._bound[0] is spec and self._bound[1] == own:
+            return  # load and watch are given the same
+        self._bound = (spec, own)
         self.names = NameMap.build(spec).bind(
             own.all_names,
             reference.all_names,

@@ -12,7 +12,7 @@ import torch
 from pytest_parity.capture import leaves
 from pytest_parity.errors import ParityFailure, UsageError
 from pytest_parity.report.inputs import flaky_lines, input_line, smallest_lines
-from pytest_parity.result import Comparison
+from pytest_parity.result import Comparison, Fault
 from pytest_parity.session.pair import Pair, annotated
 
 __all__ = ["explore", "is_strategy"]
@@ -33,7 +33,11 @@ def is_strategy(value: Any) -> bool:
 
 
 class _Search:
-    """The inputs tried so far; ``failure`` is that of the last one, which at the search's end is the smallest."""
+    """The inputs tried so far; ``failure`` is that of the last one, which at the search's end is the smallest.
+
+    What first failed in the forward pass is shrunk as that: a smaller input on which only a gradient differs (zeros,
+    often) says less.
+    """
 
     def __init__(self, pair: Pair) -> None:
         self.passed: list[Comparison] = []
@@ -41,6 +45,7 @@ class _Search:
         self.failure: ParityFailure | None = None
         self.lines: list[str] = []
         self._pair = pair
+        self._stage: int | None = None
 
     def test(self, inputs: Any) -> None:
         """One input."""
@@ -54,6 +59,11 @@ class _Search:
         try:
             self.passed.append(self._pair.compare(inputs))
         except ParityFailure as failure:
+            stage = _stage(failure)
+            if self._stage is None:
+                self._stage = stage
+            if stage > self._stage:
+                return None
             self.failure, self.lines = failure, lines
             return failure
         except Exception as error:
@@ -61,6 +71,14 @@ class _Search:
                 error.add_note("on this input: " + "; ".join(lines))
             raise
         return None
+
+
+def _stage(failure: ParityFailure) -> int:
+    """Where in a step it fails: forward, backward, at the optimizer's step."""
+    diagnosis = failure.comparison and failure.comparison.diagnosis
+    if diagnosis is None:
+        return 0
+    return {Fault.BACKWARD: 1, Fault.NO_GRADIENT: 1, Fault.UPDATE: 2}.get(diagnosis.fault, 0)
 
 
 def explore(strategy: Any, pair: Pair, settings: Any) -> list[Comparison]:
@@ -99,7 +117,7 @@ def _settings(given: Any) -> Any:
         raise UsageError(
             f"assert_equivalent(settings=...) takes hypothesis.settings(max_examples=...), and was given {given!r}"
         )
-    base = settings(max_examples=_EXAMPLES, derandomize=False, database=None) if given is None else given
+    base = settings(max_examples=_EXAMPLES, derandomize=True, database=None) if given is None else given
     return settings(
         base,
         deadline=None,

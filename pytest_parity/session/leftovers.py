@@ -124,7 +124,7 @@ class Leftovers:
             self._stepped.add(comparator.step)
         if parameters and not comparator.keeps:
             self._obstacles.append("a step is larger than parity_memory, so what its updates start from was not kept")
-        self._end_step({"failing": [str(site) for site in failing], "own": own if parameters else {}})
+        self._end_step({"own": own} if parameters else {})
 
     def _take_site(self, comparator: Comparator, site: Site, found: Found) -> None:
         value = comparator.observed(site) if comparator.keeps else None

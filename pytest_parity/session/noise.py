@@ -184,7 +184,13 @@ class Noise:
 
 def _gathered(draws: list[Measured]) -> Moved:
     first = draws[0]
-    moved = Moved(exact=first.exact, reference=first.reference, rounding=first.rounding, elements=first.elements)
+    moved = Moved(
+        exact=first.exact,
+        reference=first.reference,
+        rounding=first.rounding,
+        elements=first.elements,
+        sums=first.sums,
+    )
     moved.norms = [one.norm for one in draws]
     moved.gains = [one.gain for one in draws]
     return moved

@@ -52,7 +52,7 @@ class Pair:
     def compare(self, inputs: Any) -> Comparison:
         """Run both on one input; raises ``ParityFailure`` where they differ. The caller's generators are as before."""
         held, given = Volatile(), self.arguments(inputs)
-        with kept_generators(), torch.inference_mode(mode=False), torch.enable_grad():
+        with torch.inference_mode(mode=False), torch.enable_grad():
             recorded = self._run(Mode.RECORD, held, lambda parity: self._step(parity, self._reference, given))
             notes = recorded.notes if held.golden().noise is None else ()  # why there is no floor
             try:
@@ -63,6 +63,10 @@ class Pair:
         return replace(found, notes=(*found.notes, *notes))
 
     def _run(self, mode: Mode, held: Volatile, body: Callable[[Parity], None]) -> Comparison | Recorded:
+        with kept_generators():  # under rng="off" too both sides draw from where the caller is
+            return self._concluded(mode, held, body)
+
+    def _concluded(self, mode: Mode, held: Volatile, body: Callable[[Parity], None]) -> Comparison | Recorded:
         parity = Parity(replace(self._settings, mode=mode, volatile=held, draws=self._options.draws))
         try:
             body(parity)
@@ -107,7 +111,7 @@ class Pair:
 
     def _fresh(self, value: Any) -> Any:
         """An input of this run's own, which has a gradient where it can."""
-        return mapped(value, lambda tensor: tensor.detach().clone().requires_grad_(self._differentiates(tensor)))
+        return mapped(value, lambda tensor: tensor.detach().requires_grad_(self._differentiates(tensor)))
 
     def _differentiates(self, tensor: torch.Tensor) -> bool:
         return self._options.input_gradients and (tensor.is_floating_point() or tensor.is_complex())

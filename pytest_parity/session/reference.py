@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -73,16 +73,22 @@ class Reference:
             raise GoldenError(f"the golden of {self._golden.case} has no {str(site)!r} in step {step}")
         return self.read(entry)
 
-    def load(self, tensors: Mapping[str, torch.Tensor], names: BoundNames) -> None:
+    def load(
+        self,
+        tensors: Mapping[str, torch.Tensor],
+        names: BoundNames,
+        *,
+        excepted: Callable[[str], bool] = lambda _: False,
+    ) -> None:
         """Copy the weights of the first step into ``tensors`` (by ``names.path``), all of them or none.
 
-        Raises ``LoadError`` where names or shapes do not fit, with the first of them.
+        Raises ``LoadError`` where names or shapes do not fit, with the first of them; ``excepted`` names need not.
         """
         begun = (self.beginning(step, names) for step in self._golden.steps)
         first = next((one for one in begun if one.weights), None)
         if tensors and first is None:
             raise LoadError(f"the golden of {self._golden.case} holds no weights; record it with the kind 'weight'")
-        problems = [] if first is None else list(_problems(first, tensors, names))
+        problems = [] if first is None else list(_problems(first, tensors, names, excepted))
         if problems:
             more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
             raise LoadError(
@@ -185,25 +191,27 @@ class Reference:
                 state[leaf] = value if counter else value.to(parameter.device)
 
 
-def _problems(first: Beginning, tensors: Mapping[str, torch.Tensor], names: BoundNames) -> Iterator[str]:
+def _problems(
+    first: Beginning, tensors: Mapping[str, torch.Tensor], names: BoundNames, excepted: Callable[[str], bool]
+) -> Iterator[str]:
     """Why weights do not fit a model, those of it alone first."""
     reached = {target for name in tensors for target in names.tensors(name)}
     shapes = {name: first.shape(name) for name in tensors}
     for name, shape in shapes.items():
-        if shape is None:
+        if shape is None and not excepted(name):
             yield f"{names.back(name)} is not in the golden"
     for name in first.weights:
-        if name not in reached:
+        if name not in reached and not excepted(name):
             own = names.back(name)
             yield f"{own} is not in the model" + (f" (the golden's {name})" if own != name else "")
     for name, shape in shapes.items():
         actual = tuple(tensors[name].shape)
-        if shape not in {None, actual}:
+        if shape not in {None, actual} and not excepted(name):
             yield f"{names.back(name)} has shape {actual}, the golden's {shape}"
 
 
 def _copy(beginning: Beginning, tensors: Mapping[str, torch.Tensor]) -> None:
     with torch.no_grad():
         for name, tensor in tensors.items():
-            if beginning.shape(name) is not None:
+            if beginning.shape(name) == tuple(tensor.shape):  # what does not fit is excepted by name
                 tensor.copy_(beginning.weight(name))

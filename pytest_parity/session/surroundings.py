@@ -28,11 +28,8 @@ class Surroundings:
         self._seed = None if settings.marker.rng == "off" else settings.seed
         self._workers: int | None = None
         self._read: dict[str, str] = {}
-
-    @property
-    def unread(self) -> bool:
-        """Whether nothing was read yet."""
-        return not self._read
+        self.unread = True
+        """Whether nothing was read yet; asked at every observation."""
 
     def draw_from(self, loader: Iterable[Any]) -> None:
         """Note what can be told of a loader without touching it."""
@@ -40,7 +37,8 @@ class Surroundings:
 
     def read(self, device: torch.device | None) -> dict[str, str]:
         """The environment as it was at the first reading; ``device`` is where the model is."""
-        if not self._read:
+        if self.unread:
+            self.unread = False
             self._read = environment(device, seed=self._seed, workers=self._workers)
         return self._read
 

@@ -263,6 +263,17 @@ def test_a_replayed_output_that_cannot_be_replaced_is_refused(studio: Studio, ac
     assert "and there is no tensor of the candidate's own" in done.err
 
 
+def test_no_floor_is_kept_of_what_is_replaced(studio: Studio, accept):
+    before = {entry.site: entry.digest for entry in studio.record(training(), draws=2).entries(0)}
+    fails(studio, training(1.5))
+    accept("--yes")
+    golden = studio.golden()
+    assert golden.noise is not None
+    moved = [entry for entry in golden.entries(0) if entry.digest != before[entry.site]]
+    assert {entry.site.kind for entry in moved} >= {Kind.GRADIENT, Kind.UPDATED_WEIGHT, Kind.LOSS}
+    assert [str(entry.site) for entry in moved if golden.noise.of(0, entry.order) is not None] == []
+
+
 def test_floors_of_what_failed_go_and_others_stay(studio: Studio, accept):
     studio.record(training(), draws=2)
     before = studio.golden().noise

@@ -67,12 +67,13 @@ def test_the_bluntest_site_of_each_kind_and_tolerance_is_named():
     sites = [
         (Site(Kind.GRADIENT, "a.weight"), loose, 0.1),
         (Site(Kind.ACTIVATION, "a", 0), tight, 0.01),
-        (Site(Kind.ACTIVATION, "b", 0), tight, 0.02),
+        (Site(Kind.ACTIVATION, "b", 0), tight, 0.03),
+        (Site(Kind.ACTIVATION, "d", 0), tight, 0.02),
         (Site(Kind.ACTIVATION, "c", 0), loose, 0.1),
     ]
-    found = [(one.kind, one.tolerance, one.sites, one.some, one.every, one.site) for one in gathered(sites)]
+    found = [(one.kind, one.tolerance, one.sites, one.some, one.half, one.every, one.site) for one in gathered(sites)]
     assert found == [
-        ("activation", tight, 2, 0.01, 0.02, "activation/b#0"),
-        ("activation", loose, 1, 0.1, 0.1, "activation/c#0"),
-        ("gradient", loose, 1, 0.1, 0.1, "gradient/a.weight"),
+        ("activation", tight, 3, 0.01, 0.02, 0.03, "activation/b#0"),
+        ("activation", loose, 1, 0.1, 0.1, 0.1, "activation/c#0"),
+        ("gradient", loose, 1, 0.1, 0.1, 0.1, "gradient/a.weight"),
     ]

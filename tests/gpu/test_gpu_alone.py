@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from pytest_parity.session import Parity
+from pytest_parity.settings import MarkerOptions
 
 CUDA = pytest.param("cuda", marks=pytest.mark.gpu)
 
@@ -186,8 +187,8 @@ def test_values_of_a_device_are_kept_bit_for_bit(studio: Studio, reference: str,
         return run
 
     studio.record(body(reference))
-    comparison = studio.check(body(candidate))
-    assert comparison.counts == {"equal": len(VALUES)}
+    comparison = studio.check(body(candidate), MarkerOptions(ignore=("output/empty",)))
+    assert comparison.counts == {"equal": len(VALUES) - 1, "ignored": 1}
 
 
 def test_one_wrong_number_on_a_device_is_found(studio: Studio, device: str):

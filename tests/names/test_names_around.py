@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from attention import BATCHES, Model, training
@@ -9,8 +11,9 @@ from parity_studio import Studio, single
 from torch import nn
 
 from pytest_parity.contract.structure import compare_structures, count_difference, describe
-from pytest_parity.errors import NameMapError
+from pytest_parity.errors import NameMapError, ParityFailure
 from pytest_parity.names import NameMap, concat, moves, part_of, transposed
+from pytest_parity.session.equivalent import assert_equivalent
 
 FUSED = {"layers.{i}.qkv": concat("layers.{i}.q", "layers.{i}.k", "layers.{i}.v")}
 SPLIT = {f"layers.{{i}}.{name}": part_of("layers.{i}.qkv", index=i, of=3) for i, name in enumerate("qkv")}
@@ -162,3 +165,29 @@ def test_a_tensor_that_does_not_come_back_bit_for_bit_is_refused(studio: Studio,
         match=r"layers\.0\.qkv\.weight \(24, 8\) does not come back bit for bit from layers\.0\.q\.weight \(8, 8\)",
     ):
         studio.check(training(lambda: Model(fused=True), names=FUSED))
+
+
+def test_two_live_models_are_compared_through_transforms():
+    kinds = ["gradient", "optimizer", "updated_weight", "output"]
+    inputs = (torch.randn(3, 5, 8),)
+    assert assert_equivalent(Model(fused=False), Model(fused=True, seed=1), inputs, names=FUSED, kinds=kinds).passed
+    turned = {"layers.{i}.qkv": concat("layers.{i}.q", "layers.{i}.v", "layers.{i}.k")}
+    with pytest.raises(ParityFailure):
+        assert_equivalent(Model(fused=False), Model(fused=True, seed=1), inputs, names=turned, kinds=kinds)
+
+
+def test_the_examples_of_the_documentation_say_what_they_say():
+    """Messages that docs/names.md quotes."""
+    whole, parts = {"qkv.weight": (24, 8)}, {f"{name}.weight": (8, 8) for name in "qkv"}
+    page = (Path(__file__).parents[2] / "docs" / "names.md").read_text(encoding="utf-8")
+    for spec, own, other in (
+        ({"qkv": concat("q", "k")}, whole, parts),
+        (
+            {name: part_of("qkv", index=i, of=3) for i, name in enumerate("qk")},
+            {k: parts[k] for k in list(parts)[:2]},
+            whole,
+        ),
+    ):
+        with pytest.raises(NameMapError) as caught:
+            NameMap.build(spec).bind(own, other, candidate_shapes=own, reference_shapes=other)
+        assert str(caught.value) in page

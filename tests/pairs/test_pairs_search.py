@@ -60,6 +60,19 @@ def test_a_fault_above_a_magnitude_shrinks_to_the_smallest_such(above: float):
     assert smallest(caught.value) == [f"x: float32 (1, 1, 4) [{', '.join([str(largest)] * 4)}]"]
 
 
+def test_a_fault_of_the_forward_pass_does_not_shrink_to_one_of_the_gradients_alone():
+    class Both(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if x.shape[1] == 2:
+                return super().forward(x.detach())
+            return super().forward(x) * (1.01 if x.shape[1] >= 3 else 1.0)
+
+    with pytest.raises(ParityFailure) as caught:
+        assert_equivalent(seeded(nn.Linear, 4, 4), Both(4, 4), tensors((size("batch"), size("time", 1, 40), 4)))
+    assert smallest(caught.value) == ["input: float32 (1, 3, 4) [0, 0, 0, 0, 0, 0, 0, 0, ...]"]
+    assert "(model) is the first module whose output differs" in str(caught.value)
+
+
 def test_elements_drawn_one_by_one_shrink_exactly():
     inputs = tensors(shapes(1, 1, 4), elements=st.integers(-1000, 1000))
     with pytest.raises(ParityFailure) as caught:

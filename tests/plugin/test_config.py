@@ -186,6 +186,15 @@ def test_a_structured_or_read_only_config_is_overridden_in_a_copy():
     assert config == {"a": 1}
 
 
+def test_interpolations_stay_what_they_are():
+    config = OmegaConf.create({"a": 1, "b": "${a}"})
+    assert OmegaConf.to_container(overridden(read_config(config, "test"), [read_override("a=2")]), resolve=True) == {
+        "a": 2,
+        "b": 2,
+    }
+    assert plain_config(read_config(config, "test"))["b"] == "${a}"
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [

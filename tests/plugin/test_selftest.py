@@ -74,7 +74,7 @@ def test_a_tight_check_catches_every_fault(run: Run, pytester: pytest.Pytester):
             "*gradient times 1.01 * gradient *",
             "*output in half precision *",
             "*smallest scale error that is caught:",
-            "*kind *sites *at one site *at every site *",
+            "*kind *sites *at one site *at half *at every site *",
             "*activation *1 + *rtol=1e-06, atol=1e-07 (watch(tolerances=...) '[*]')*activation/*",
             "*gradient *1 + *",
         ]
