@@ -83,7 +83,8 @@ def _unbiased(module: Any, _size: float) -> None:
         grouped = isinstance(norm, _BatchNorm)
         count = args[0].numel() // args[0].shape[1] if grouped else args[0].shape[-1]
         bias = norm.bias.view([1, -1] + [1] * (output.dim() - 2)) if grouped else norm.bias
-        return (output - bias) * math.sqrt((count - 1) / count) + bias
+        unbiased: Tensor = (output - bias) * math.sqrt((count - 1) / count) + bias
+        return unbiased
 
     module.register_forward_hook(hook, prepend=True)
 

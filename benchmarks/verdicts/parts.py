@@ -176,16 +176,21 @@ class ShiftedConv1d(nn.Conv1d):
         return y if self.bias is None else y + self.bias[:, None]
 
 
+def _linear(cell: nn.RNNBase, x: Tensor, name: str) -> Tensor:
+    weight, bias = getattr(cell, f"weight_{name}_l0"), getattr(cell, f"bias_{name}_l0")
+    return cast("Tensor", x @ weight.t() + bias)
+
+
 class LoopLSTM(nn.LSTM):
     """One layer, a step at a time."""
 
-    def forward(self, x: Tensor, hx: Any = None) -> Any:
+    def forward(self, x: Tensor, hx: Any = None) -> Any:  # type: ignore[override]  # called by position
         """(batch, time, width) from a state of zeros."""
         assert hx is None
         h = c = x.new_zeros(x.shape[0], self.hidden_size)
         outputs = []
         for now in x.unbind(1):
-            gates = now @ self.weight_ih_l0.t() + self.bias_ih_l0 + (h @ self.weight_hh_l0.t() + self.bias_hh_l0)
+            gates = _linear(self, now, "ih") + _linear(self, h, "hh")
             enter, forget, cell, out = gates.chunk(4, -1)
             c = torch.sigmoid(forget) * c + torch.sigmoid(enter) * torch.tanh(cell)
             h = torch.sigmoid(out) * torch.tanh(c)
@@ -196,14 +201,13 @@ class LoopLSTM(nn.LSTM):
 class LoopGRU(nn.GRU):
     """One layer, a step at a time."""
 
-    def forward(self, x: Tensor, hx: Any = None) -> Any:
+    def forward(self, x: Tensor, hx: Any = None) -> Any:  # type: ignore[override]  # called by position
         """(batch, time, width) from a state of zeros."""
         assert hx is None
         h = x.new_zeros(x.shape[0], self.hidden_size)
         outputs = []
         for now in x.unbind(1):
-            ours = (now @ self.weight_ih_l0.t() + self.bias_ih_l0).chunk(3, -1)
-            theirs = (h @ self.weight_hh_l0.t() + self.bias_hh_l0).chunk(3, -1)
+            ours, theirs = _linear(self, now, "ih").chunk(3, -1), _linear(self, h, "hh").chunk(3, -1)
             reset, update = torch.sigmoid(ours[0] + theirs[0]), torch.sigmoid(ours[1] + theirs[1])
             h = (1 - update) * torch.tanh(ours[2] + reset * theirs[2]) + update * h
             outputs.append(h)
@@ -218,20 +222,20 @@ class MeanPool(nn.AdaptiveAvgPool2d):
         return x.sum((2, 3), keepdim=True) / (x.shape[2] * x.shape[3])
 
 
-def eager(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, seen: Tensor, scale: float) -> Tensor:
+def eager(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, seen: Tensor, scale: float) -> Tensor:  # noqa: PLR0917
     """Scores, softmax, sum."""
     scores = q @ k.transpose(-1, -2) * scale
     scores = scores if bias is None else scores + bias
     return scores.masked_fill(~seen, float("-inf")).softmax(-1) @ v
 
 
-def sdpa(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, seen: Tensor, scale: float) -> Tensor:
+def sdpa(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, seen: Tensor, scale: float) -> Tensor:  # noqa: PLR0917
     """Torch's fused attention."""
     mask = seen if bias is None else bias.masked_fill(~seen, float("-inf"))
     return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
 
 
-def einsum(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, seen: Tensor, scale: float) -> Tensor:
+def einsum(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, seen: Tensor, scale: float) -> Tensor:  # noqa: PLR0917
     """The scale on the queries, sums by einsum, the softmax by its definition."""
     scores = torch.einsum("bhqd,bhkd->bhqk", q * scale, k)
     scores = (scores if bias is None else bias + scores).masked_fill(~seen, float("-inf"))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from benchmarks.verdicts.faults import Fault, plant
-from benchmarks.verdicts.trace import KINDS, Trace, traced
+from benchmarks.verdicts.trace import KINDS, Trace, compiled, traced
 from benchmarks.verdicts.workloads import Case, Way
 from pytest_parity.compare.floor import default_factor
 from pytest_parity.errors import ParityFailure
@@ -88,13 +89,13 @@ class Bench:
         parity = Parity(self._settings(Mode.CHECK, factor=factor))
         try:
             self.body(way, fault)(parity)
-            result = parity.finish()
+            result: Any = parity.finish()
         except ParityFailure as failure:
-            assert failure.comparison is not None
             result = failure.comparison
         finally:
             parity.abandon()
-        assert isinstance(result, Comparison)
+        if not isinstance(result, Comparison):
+            raise TypeError(f"a check without a comparison: {result!r}")
         return result
 
     def seen(self, way: Way, fault: Fault | None = None, *, ratios: bool = True) -> Seen:

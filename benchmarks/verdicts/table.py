@@ -70,7 +70,7 @@ def printed(title: str, header: Sequence[str], rows: Iterable[Sequence[object]])
 
 def benign_tables(passing: Sequence[Passing]) -> None:
     """Counts by case, then every false alarm."""
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for precision, workload in _cases(passing):
         chosen = [one for one in passing if _is(one.case, precision, workload)]
         ratios = [ratio for one in chosen for ratio in one.seen.ratios]
@@ -87,7 +87,7 @@ def benign_tables(passing: Sequence[Passing]) -> None:
                 f"{max((one.gain for one in ratios if not one.below), default=0):.2f}",
             )
         )
-    header = (
+    header: tuple[str, ...] = (
         "workload",
         "precision",
         "variants",
@@ -112,7 +112,7 @@ def benign_tables(passing: Sequence[Passing]) -> None:
 
 def fault_tables(attempts: Sequence[Attempt]) -> None:
     """Counts by case, then every fault that escaped or is excepted, and those that were caught most barely."""
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for precision, workload in _cases(attempts):
         chosen = [one for one in attempts if _is(one.case, precision, workload)]
         rows.append(
@@ -128,7 +128,7 @@ def fault_tables(attempts: Sequence[Attempt]) -> None:
                 sum(not one.seen.cosine for one in chosen),
             )
         )
-    header = (
+    header: tuple[str, ...] = (
         "workload",
         "precision",
         "faults",
@@ -149,7 +149,7 @@ def fault_tables(attempts: Sequence[Attempt]) -> None:
 
 def ratio_tables(passing: Sequence[Passing]) -> None:
     """How far correct variants are off, in floors: what the default factors are set from."""
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for precision in dict.fromkeys(one.case.precision for one in passing):
         ratios = [r for one in passing if one.case.precision == precision for r in one.seen.ratios]
         for kind in dict.fromkeys(one.kind for one in ratios):
@@ -157,7 +157,19 @@ def ratio_tables(passing: Sequence[Passing]) -> None:
             norms = sorted(one.norm for one in chosen)
             gains = sorted(one.gain for one in chosen if not one.below) or [0.0]
             rows.append((precision, kind, len(chosen), *_spread(norms), *_spread(gains)))
-    header = ("precision", "kind", "sites", "norm 50 %", "99 %", "99.9 %", "most", "gain 50 %", "99 %", "99.9 %", "most")
+    header = (
+        "precision",
+        "kind",
+        "sites",
+        "norm 50 %",
+        "99 %",
+        "99.9 %",
+        "most",
+        "gain 50 %",
+        "99 %",
+        "99.9 %",
+        "most",
+    )
     printed("Correct variants, error in floors (sites that are not the same bits)", header, rows)
 
 

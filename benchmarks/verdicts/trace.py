@@ -54,7 +54,7 @@ def traced(case: Case, way: Way, fault: Fault | None = None, starts: list[Start]
     capture.attach()
     try:
         with case.threads(way):
-            for step, batch in enumerate(case.batches()):  # noqa: B007  observe reads it
+            for step, batch in enumerate(case.batches()):
                 if starts is not None:
                     model.load_state_dict(starts[step][0])
                     _restore(optimizer, starts[step][1])

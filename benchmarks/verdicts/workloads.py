@@ -133,7 +133,9 @@ class Case:
         model = model.to(PRECISIONS[self.precision])
         if self.wide:
             model = model.double()
-        return model.to(memory_format=torch.channels_last) if way.channels_last else model
+        if way.channels_last:
+            model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not among its overloads
+        return model
 
     def batches(self) -> list[Batch]:
         """This seed's data."""

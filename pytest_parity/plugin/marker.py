@@ -21,7 +21,20 @@ from pytest_parity.site import Kind
 __all__ = ["SIGNATURE", "read_marker"]
 
 SIGNATURE = "parity(case, *, names, kinds, rtol, atol, factor, valid, rng, replay, ignore, coverage, allow_dtype)"
-_KEYWORDS = ("case", "names", "kinds", "rtol", "atol", "factor", "valid", "rng", "replay", "ignore", "coverage", "allow_dtype")
+_KEYWORDS = (
+    "case",
+    "names",
+    "kinds",
+    "rtol",
+    "atol",
+    "factor",
+    "valid",
+    "rng",
+    "replay",
+    "ignore",
+    "coverage",
+    "allow_dtype",
+)
 
 _TOLERANCE = frozenset({"rtol", "atol", "factor"})
 
@@ -41,9 +54,7 @@ def read_marker(item: pytest.Item) -> tuple[str | None, MarkerOptions]:
 
 def _validated(mark: pytest.Mark) -> dict[str, Any]:
     given = _arguments(mark)
-    tolerance = make(
-        given.pop("rtol", None), given.pop("atol", None), "@pytest.mark.parity", given.pop("factor", None)
-    )
+    tolerance = make(given.pop("rtol", None), given.pop("atol", None), "@pytest.mark.parity", given.pop("factor", None))
     values = {keyword: _CHECKS[keyword](value) for keyword, value in given.items() if value is not None}
     return values | _as_options(tolerance)
 

@@ -308,7 +308,9 @@ def _seed(text: str) -> int:
 
 def _selftest_limit(text: str) -> int:
     if not text.strip().isdecimal() or int(text) < 1:
-        raise UsageError(f"ini option parity_selftest_limit = {text!r}: a whole number of faults, at least 1, as in 100")
+        raise UsageError(
+            f"ini option parity_selftest_limit = {text!r}: a whole number of faults, at least 1, as in 100"
+        )
     return int(text)
 
 

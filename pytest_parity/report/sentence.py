@@ -106,7 +106,10 @@ def _value(diagnosis: Diagnosis, site: Site, delta: Delta | None) -> str:
 def _backward(diagnosis: Diagnosis, site: Site, delta: Delta | None) -> str:
     after = f", after {diagnosis.after} agreed" if diagnosis.after else ""
     if diagnosis.reference == INPUTS:
-        return f"the gradient of the input {_input(site)} is the first that differs while the forward pass agrees{after}" + _detail(delta)
+        return (
+            f"the gradient of the input {_input(site)} is the first that differs while the forward pass agrees{after}"
+            + _detail(delta)
+        )
     return (
         f"{diagnosis.module} is the first module in backward order whose gradient differs while the forward "
         f"pass agrees{after}" + _detail(delta)

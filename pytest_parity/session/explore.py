@@ -75,7 +75,7 @@ class _Search:
 
 def _stage(failure: ParityFailure) -> int:
     """Where in a step it fails: forward, backward, at the optimizer's step."""
-    diagnosis = failure.comparison and failure.comparison.diagnosis
+    diagnosis = failure.comparison.diagnosis if failure.comparison else None
     if diagnosis is None:
         return 0
     return {Fault.BACKWARD: 1, Fault.NO_GRADIENT: 1, Fault.UPDATE: 2}.get(diagnosis.fault, 0)

@@ -58,7 +58,8 @@ def _state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
 
 def _rates(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
     return [
-        {key: copy.deepcopy(value) for key, value in group.items() if key != "params"} for group in optimizer.param_groups
+        {key: copy.deepcopy(value) for key, value in group.items() if key != "params"}
+        for group in optimizer.param_groups
     ]
 
 

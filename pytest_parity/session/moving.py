@@ -63,9 +63,7 @@ class MovedReference(Reference):
         return moved(value, f"{self._seed}|{name}")
 
 
-def move_narrower(
-    model: torch.nn.Module, move: Callable[[torch.Tensor, str], torch.Tensor]
-) -> list[RemovableHandle]:
+def move_narrower(model: torch.nn.Module, move: Callable[[torch.Tensor, str], torch.Tensor]) -> list[RemovableHandle]:
     """Have ``move`` what a model's innermost modules return in a narrower dtype than any of its parameters has.
 
     Under autocast the last place of a parameter is below what its modules compute with: moved alone it moves nothing.

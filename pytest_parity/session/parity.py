@@ -252,7 +252,9 @@ class Parity(LivePairs):
         where none are given. No golden is needed; recording, a leak of the reference is said in the outcome.
         """
         if self._watch is not None and self._watch.active:
-            raise UsageError("assert_no_leak runs the model more than once: call it before or after the with of watch()")
+            raise UsageError(
+                "assert_no_leak runs the model more than once: call it before or after the with of watch()"
+            )
         leak = find_leak(
             model,
             batch,

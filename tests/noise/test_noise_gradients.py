@@ -66,7 +66,9 @@ def test_a_gradient_that_is_absent_fails(studio: Studio):
             block.attention.key.register_forward_hook(
                 lambda module, _args, out: out - module.bias + module.bias.detach()
             )
-            block.attention.key.register_forward_hook(lambda module, args, _out: args[0] @ module.weight.T + module.bias.detach())
+            block.attention.key.register_forward_hook(
+                lambda module, args, _out: args[0] @ module.weight.T + module.bias.detach()
+            )
         return model
 
     studio.record(training(tower, steps=1), draws=3)

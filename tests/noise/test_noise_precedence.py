@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,10 @@ def body(off: float = 0.0, *, watch: Any = None, call: dict[str, Any] | None = N
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Studio:
     made = Studio(tmp_path_factory.mktemp("recorded"))
     made.record(body(), draws=3)
-    yield made
+    return made
 
 
 def decided(studio: Studio, test: Callable[[Parity], None], **settings: Any) -> Tolerance:
@@ -147,8 +147,10 @@ def test_a_call_that_makes_no_sense_is_an_error(recorded: Studio, call: dict[str
 TABLES: list[tuple[dict[str, Any], str]] = [
     (
         {"output": {"factor": 5, "rtol": 1.0}},
-        "watch(tolerances=...) 'output': factor=5 besides rtol or atol; give a factor of the noise floor, or both of rtol "
-        "and atol",
+        (
+            "watch(tolerances=...) 'output': factor=5 besides rtol or atol; "
+            "give a factor of the noise floor, or both of rtol and atol"
+        ),
     ),
     (
         {"output": {"factors": 5}},

@@ -21,7 +21,14 @@ def test_a_rewrite_passes(studio: Studio, dtype: torch.dtype):
     assert comparison.counts["close"] > 100
 
 
-MODULES = ("blocks.0.norm", "blocks.0.attention.key", "blocks.0.attention", "blocks.0.down", "blocks.1.norm_out", "head")
+MODULES = (
+    "blocks.0.norm",
+    "blocks.0.attention.key",
+    "blocks.0.attention",
+    "blocks.0.down",
+    "blocks.1.norm_out",
+    "head",
+)
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +41,14 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Studio:
 @pytest.mark.parametrize("path", MODULES)
 def test_a_factor_of_one_in_ten_thousand_is_named(recorded: Studio, path: str):
     failure = recorded.failure(training(lambda: scaled(tower(rewritten=True), path, 1.0001), steps=1))
-    assert re.match(rf"case step 0: {re.escape(path)}\b.* is the first module whose output differs|case step 0: .*after "
-                    rf"activation/{re.escape(path)}#0", str(failure)) or path == "head", str(failure).split("\n")[0]
+    assert (
+        re.match(
+            rf"case step 0: {re.escape(path)}\b.* is the first module whose output differs|case step 0: .*after "
+            rf"activation/{re.escape(path)}#0",
+            str(failure),
+        )
+        or path == "head"
+    ), str(failure).split("\n")[0]
     assert failure.comparison is not None
     first = failure.comparison.failures[0]
     assert first.site == f"activation/{path}#0"
