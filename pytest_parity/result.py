@@ -41,7 +41,7 @@ class Verdict(str, Enum):
     EXTRA = "extra"
     """In the candidate, not in the golden."""
     EMPTY = "empty"
-    """On both sides, and no element there to compare."""
+    """On both sides, and no element there to compare, or, of what comes out of a step, none that is finite."""
     VACUOUS = "vacuous"
     """Within a tolerance that could not have failed: atol is not below the reference's largest magnitude."""
     BELOW_NOISE = "below_noise"
@@ -190,6 +190,8 @@ class Fault(str, Enum):
     """A module whose inputs agree and whose output does not."""
     BETWEEN = "between"
     """The code of a module between the calls of its children."""
+    SKIPPED = "skipped"
+    """A step of the reference that the candidate never came to."""
     NOT_CALLED = "not_called"
     """A module of the reference that the candidate never called."""
     VALUE = "value"
@@ -316,10 +318,11 @@ class Comparison:
     def passed(self) -> bool:
         """Whether everything that was recorded was compared and agrees, but for what the test excepts by name.
 
-        Never true of nothing.
+        Never true of nothing, nor where no tolerance could have failed.
         """
         excepted = sum(self.counts.get(key, 0) for key in (Verdict.UNOBSERVABLE.value, IGNORED, UNCOVERED))
-        return self.compared > 0 and self.compared + excepted == self.expected and not self.failures
+        told = self.compared > self.counts.get(Verdict.VACUOUS.value, 0)
+        return told and self.compared + excepted == self.expected and not self.failures
 
     def to_plain(self) -> dict[str, Any]:
         """As dictionaries, lists, strings and numbers only (what a pytest report may carry)."""

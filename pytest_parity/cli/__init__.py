@@ -27,9 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status: int = COMMANDS[args.command].run(args)
         sys.stdout.flush()
-    except BrokenPipeError:  # who reads has seen enough
+    except BrokenPipeError:  # who reads has seen enough; what was not said yet was not done either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return TROUBLE
     except (ParityError, OSError) as error:
         sys.stderr.write(f"parity {args.command}: {error}\n")
         return TROUBLE

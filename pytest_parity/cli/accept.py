@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["add_parser", "run"]
 
+DEFAULT_OUT = Path(".parity")
+
 
 def add_parser(subparsers: Subparsers) -> None:
     """Declare the command."""
@@ -31,7 +33,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "Without --yes it asks, and where nobody can answer it changes nothing and exits with 1.",
     )
     parser.add_argument("cases", nargs="*", metavar="CASE", help="these cases (default: all that checks have left)")
-    parser.add_argument("--out", type=Path, default=Path(".parity"), metavar="DIR", help="as pytest's --parity-out")
+    parser.add_argument("--out", type=Path, default=DEFAULT_OUT, metavar="DIR", help="as pytest's --parity-out")
     add_root(parser)
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument("--reason", default="", metavar="TEXT", help="why, for the golden's history")
@@ -57,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
 def _cases(out: Path, named: tuple[str, ...]) -> tuple[str, ...]:
     from pytest_parity.session.accepting import left_cases  # noqa: PLC0415
 
+    if out != DEFAULT_OUT and not out.is_dir():
+        raise UsageError(f"--out {out}: there is no such directory")
     left = left_cases(out)
     unknown = [case for case in named if case not in left]
     if unknown:
@@ -65,7 +69,7 @@ def _cases(out: Path, named: tuple[str, ...]) -> tuple[str, ...]:
             f"no failing check has left {unknown[0]} in {out}; {there}. "
             f"Check it to its end: pytest --parity-collect --parity-case '{unknown[0]}'"
         )
-    return named or left
+    return tuple(dict.fromkeys(named)) or left
 
 
 def _accept(args: argparse.Namespace, case: str, reason: str) -> dict[str, Any]:

@@ -42,11 +42,15 @@ def default_root(root: Path | None) -> Path:
 
 
 def open_golden(name: str, root: Path | None) -> Golden:
-    """The golden of a path, or of a case below the root; raises ``GoldenError`` and ``UsageError``."""
+    """The golden of a path, or of a case below the root; raises ``GoldenError`` and ``UsageError``.
+
+    A directory that is no golden may have the name of a case all the same.
+    """
     from pytest_parity.golden.reader import Golden  # noqa: PLC0415
 
-    path = Path(name)
-    return Golden.open(path) if path.is_dir() else Golden.find(default_root(root), name)
+    path, below = Path(name), default_root(root)
+    is_path = path.is_dir() and ((path / MANIFEST).is_file() or not (below / path / MANIFEST).is_file())
+    return Golden.open(path) if is_path else Golden.find(below, name)
 
 
 def places(path: Path) -> list[tuple[str, Path]]:

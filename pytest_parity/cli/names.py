@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_parity.cli.common import add_json, add_root, open_golden, say, write_json
 from pytest_parity.errors import UsageError
+from pytest_parity.golden.cases import MANIFEST
 
 if TYPE_CHECKING:
     import torch
@@ -55,12 +56,15 @@ def run(args: argparse.Namespace) -> int:
 
     if args.out is not None and args.out.exists():
         raise UsageError(f"{args.out} is there already, and may hold what a person wrote; give --out another name")
+    if args.out is not None and not args.out.parent.is_dir():
+        raise UsageError(f"--out {args.out}: there is no directory {args.out.parent}")
     reference, candidate = _reference(args), _candidate(args)
     found = propose(candidate, reference)
     whose = " and ".join(one for one in (args.candidate, args.model) if one)
     text = to_toml(found, (f"Name map of {whose} (candidate) to {args.reference} (reference), by `parity names`.",))
     if args.out is not None:
-        args.out.write_text(text, encoding="utf-8")
+        with args.out.open("x", encoding="utf-8") as file:
+            file.write(text)
     if args.json:
         write_json({**_plain(found), "toml": text})
     elif args.out is None:
@@ -97,16 +101,27 @@ def _candidate(args: argparse.Namespace) -> Tensors:
 
 
 def _stored(path: str, root: Path | None) -> Tensors:
-    if not path.endswith(_STATE):
-        if Path(path).is_file() or path.endswith(".toml"):
-            raise UsageError(f"{path} is neither a golden nor a {_STATE} file; where the map is written is --out")
-        with open_golden(path, root) as golden:
-            return _weights(golden)
+    if path.endswith(_STATE) and not Path(path).is_dir():
+        return _state(Path(path))
+    if Path(path).is_file() or path.endswith(".toml"):
+        raise UsageError(
+            f"{path} is neither a golden nor a {_STATE} file, which safetensors.torch.save_file writes of a state dict; "
+            "where the map is written is --out"
+        )
+    with open_golden(path, root) as golden:
+        return _weights(golden)
+
+
+def _state(path: Path) -> Tensors:
+    """A state dict, without what wrappers put before its names."""
     from safetensors import SafetensorError  # noqa: PLC0415
     from safetensors.torch import load_file  # noqa: PLC0415
 
     from pytest_parity.contract.wrappers import strip_wrappers  # noqa: PLC0415
 
+    golden = next((place for place in path.absolute().parents[:2] if (place / MANIFEST).is_file()), None)
+    if golden is not None:
+        raise UsageError(f"{path} is a file of the golden in {golden}; give that directory")
     try:
         return {strip_wrappers(name): tensor for name, tensor in load_file(path).items()}
     except SafetensorError as error:
@@ -138,13 +153,19 @@ def _built(spec: str) -> Tensors:
         for part in name.split("."):
             factory = getattr(factory, part)
         model = factory()
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script that was meant to be run reads our arguments, and exits
         raise UsageError(f"--model {spec}: {type(error).__name__}: {error}") from error
     finally:
         sys.path.remove(os.getcwd())  # noqa: PTH109
     if not isinstance(model, torch.nn.Module):
         raise UsageError(f"--model {spec}: it gave a {type(model).__name__}, and a torch.nn.Module is needed")
-    return TensorTable(model).now()
+    tensors = TensorTable(model).now()
+    empty = next((name for name, tensor in tensors.items() if tensor.is_meta), None)
+    if empty is not None:
+        raise UsageError(
+            f"--model {spec}: its {empty} is on the meta device and holds nothing; build it with its weights"
+        )
+    return tensors
 
 
 def _summary(found: Proposal) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,14 +39,10 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Verify every case at or below the paths."""
     found: dict[str, Any] = {}
-    for path in args.paths or [default_root(None)]:
-        cases = places(path)
-        if not cases:
-            raise UsageError(f"there is no golden at or below {path}; record one with: pytest --parity-record")
-        for name, directory in cases:
-            found[str(directory)] = _verified(name, directory)
-            if not args.json:
-                say(_lines(directory, found[str(directory)]))
+    for name, directory in _cases(args.paths or [default_root(None)]):
+        found[str(directory)] = _verified(name, directory)
+        if not args.json:
+            say(_lines(directory, found[str(directory)]))
     bad = sum(bool(one["problems"]) for one in found.values())
     if args.json:
         write_json({"goldens": found, "bad": bad})
@@ -59,6 +55,18 @@ def run(args: argparse.Namespace) -> int:
             ]
         )
     return 1 if bad else 0
+
+
+def _cases(paths: Iterable[Path]) -> list[tuple[str, Path]]:
+    """What is to be verified, each once; every path has something, before anything is read."""
+    found: dict[Path, tuple[str, Path]] = {}
+    for path in paths:
+        there = places(path)
+        if not there:
+            raise UsageError(f"there is no golden at or below {path}; record one with: pytest --parity-record")
+        for name, directory in there:
+            found.setdefault(directory.resolve(), (name, directory))
+    return list(found.values())
 
 
 def _verified(name: str, directory: Path) -> dict[str, Any]:

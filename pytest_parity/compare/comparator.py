@@ -11,7 +11,7 @@ import torch
 
 from pytest_parity.compare.coverage import CALLS, Ignore, Scope
 from pytest_parity.compare.dtypes import dtype_name
-from pytest_parity.compare.floor import default_factor
+from pytest_parity.compare.floor import default_factor, of_squares
 from pytest_parity.compare.judge import Outcome, StreamJudge
 from pytest_parity.compare.measure import FloorJudge, fits
 from pytest_parity.compare.region import Region, match
@@ -19,7 +19,7 @@ from pytest_parity.compare.spool import Spool
 from pytest_parity.compare.tally import Found, Tally
 from pytest_parity.compare.tolerance import Tolerances
 from pytest_parity.compare.update import UpdateJudge
-from pytest_parity.compare.vacant import emptied, nonfinite
+from pytest_parity.compare.vacant import emptied, hollow, nonfinite
 from pytest_parity.errors import UsageError
 from pytest_parity.golden.entry import NONE, Entry
 from pytest_parity.golden.noise import Floor
@@ -93,7 +93,8 @@ class Comparator:
         self.keeps = memory >= max((self._sizes(step)[1] for step in golden.steps), default=0)
         self._spool = Spool(memory)
         self._found: dict[Site, Found | Delta] = {}
-        self._visited: list[int] = []
+        self.came_to: list[int] = []
+        """The steps that the candidate ran."""
         self._tally = Tally()
 
     def configure(
@@ -136,7 +137,7 @@ class Comparator:
         """Open a step of the golden; ``regions`` are to be set once its batch is known."""
         self.step = step
         self.regions = {}
-        self._visited.append(step)
+        self.came_to.append(step)
         self._found = {}
         self._expect()
 
@@ -304,9 +305,10 @@ class Comparator:
         """Close the last step, and count the steps that the candidate never came to as missing."""
         self.end()
         for step in self.golden.steps:
-            if step not in self._visited:
+            if step not in self.came_to:
                 self.begin(step)
                 self.end()
+                self.came_to.remove(step)
 
     def close(self) -> None:
         """Give files and memory back."""
@@ -324,7 +326,7 @@ class Comparator:
 
     def comparison(self) -> Comparison:
         """What is known so far."""
-        return self._tally_now.comparison(self.golden.case, expected=self.expected, steps=self._visited)
+        return self._tally_now.comparison(self.golden.case, expected=self.expected, steps=self.came_to)
 
     @property
     def _tally_now(self) -> Tally:
@@ -332,8 +334,10 @@ class Comparator:
 
     def _elements(self, entry: Entry) -> int:
         """How many elements there are to compare at a site."""
-        region = match(self.regions, entry.site)
-        return region.count(entry.shape) if region is not None else prod(entry.shape) if entry.dtype != NONE else 0
+        if entry.dtype == NONE:
+            return 0
+        region = match(self.regions, entry.site, entry.shape)
+        return prod(entry.shape) if region is None else region.count(entry.shape)
 
     def notes(self) -> Iterator[str]:
         """What is not a verdict on a site, and should be said."""
@@ -353,7 +357,7 @@ class Comparator:
             yield f"replayed, and the candidate's own output is another: {_listed(self.replayed)}"
 
     def _compare(self, entry: Entry, value: torch.Tensor | None, call: Tolerance | None) -> Outcome:
-        region = match(self.regions, entry.site)
+        region = match(self.regions, entry.site, entry.shape)
         by_floor = self._floor(entry, value, call)
         if by_floor is not None:
             assert value is not None
@@ -361,10 +365,17 @@ class Comparator:
         else:
             tolerance = self._tolerance(entry, value, call)
             outcome = self._judge(entry, value, tolerance, region=region, allow_dtype=self._allow_dtype)
-        said = nonfinite(entry, value, outcome, region)
-        if said:
-            self.nonfinite.setdefault(f"{said} in step {self.step}")
+        count, total = nonfinite(entry, value, outcome, region)
+        if count == total > 0 and self._empty_fails and not self._overflowed(entry.site):
+            return hollow(outcome, total)
+        if count:
+            self.nonfinite.setdefault(f"{entry.site} ({count:,} of {total:,}) in step {self.step}")
         return outcome
+
+    def _overflowed(self, site: Site) -> bool:
+        """Whether no optimizer has stepped: where a loss scale overflows, gradients are infinite and the step is left out."""
+        taken = self.golden.manifest["steps"][str(self.step)].get("optimizer_steps", ())
+        return site.kind is Kind.GRADIENT and len(taken) > 0 and not any(taken)
 
     def _compare_update(
         self,
@@ -403,7 +414,8 @@ class Comparator:
         floor = noise.of(self.step, entry.order, own=own)
         if floor is None:
             return None
-        return declared or self._factor_of(entry.dtype), floor
+        tolerance = declared or self._factor_of(entry.dtype)
+        return of_squares(tolerance, floor) if entry.site.kind is Kind.OPTIMIZER else tolerance, floor
 
     def _factor_of(self, dtype: str) -> Tolerance:
         known = self._factors.get(dtype)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from statistics import median
 
 import torch
@@ -16,9 +17,18 @@ from pytest_parity.compare.dtypes import EXACT, rounding, screen_dtype
 from pytest_parity.compare.pieces import Scratch
 from pytest_parity.compare.screen import widened
 from pytest_parity.golden.noise import Floor
-from pytest_parity.result import Noise, Verdict
+from pytest_parity.result import Noise, Tolerance, Verdict
 
-__all__ = ["DEFAULT_FACTORS", "Distance", "Moved", "assembled", "default_factor", "noise_of", "verdict_of"]
+__all__ = [
+    "DEFAULT_FACTORS",
+    "Distance",
+    "Moved",
+    "assembled",
+    "default_factor",
+    "noise_of",
+    "of_squares",
+    "verdict_of",
+]
 
 DEFAULT_FACTORS = {"float64": 10.0, "float32": 10.0, "bfloat16": 10.0, "float16": 10.0}
 """By dtype; set from ``python -m benchmarks.verdicts``."""
@@ -31,6 +41,8 @@ _TINY = 16
 _POOL = 8
 """Sites of a kind from which their median gain says something."""
 _NARROWER = (torch.bfloat16, torch.float16, torch.float32)
+_ALL_NOISE = 0.5
+"""Share of its own norm from which a site that moves by it in the draws is noise."""
 _SAFE = (1e-12, 1e12)
 """Magnitudes whose squares and sums of squares are ordinary numbers in float32."""
 
@@ -38,6 +50,18 @@ _SAFE = (1e-12, 1e12)
 def default_factor(dtype: str) -> float:
     """The factor at a site of a dtype, by name."""
     return DEFAULT_FACTORS.get(dtype, _COARSE)
+
+
+def of_squares(tolerance: Tolerance, floor: Floor) -> Tolerance:
+    """What is allowed of an optimizer's state: where that is all noise, the factor's square.
+
+    Second moments hold squares of gradients: noise three times as large, which a gradient may have, makes nine of them. The
+    gradient itself was judged, by the factor, in the step before.
+    """
+    factor = tolerance.factor
+    if factor is None or factor <= 1 or floor.norm < _ALL_NOISE * floor.reference:
+        return tolerance
+    return replace(tolerance, factor=factor**2)
 
 
 class Distance:
@@ -116,10 +140,18 @@ class Distance:
             distance = torch.where(finite, ours.to(wide.dtype) - wide, zero)
             squares, product, own = _dot(distance, distance), _dot(distance, theirs), _dot(theirs, theirs)
             self.broken = self.broken or not math.isfinite(squares + product + own)
-        self.broken = self.broken or (squares == 0.0 and bool((distance != 0).any()))
+        if squares == 0.0 and bool((distance != 0).any()):  # in a tail whose squares float32 cannot hold, perhaps
+            squares, product = self._widely(distance, theirs)
+            self.broken = self.broken or squares == 0.0
         self.squares += squares
         self.product += product
         self.own += own
+
+    @staticmethod
+    def _widely(distance: torch.Tensor, theirs: torch.Tensor) -> tuple[float, float]:
+        wide = torch.complex128 if distance.is_complex() else torch.float64
+        moved, own = distance.to(wide), theirs.to(wide)
+        return _dot(moved, moved), _dot(moved, own)
 
     @property
     def eps(self) -> float | None:
@@ -190,23 +222,26 @@ def assembled(sites: Iterable[tuple[str, Moved]]) -> Iterator[Floor]:
     one number whatever the size, can be near zero in all draws by chance. So the first is widened for the number of
     draws, ``10 ** (6 / draws) / 10``: for a correct value that is spread as the draws are, the chance to be above ten of
     their largest is then below one in a million. Under the gain stand what independent rounding of the elements would give,
-    ``floor / (||r|| sqrt(n))``, the median of the gains of those of its group that move, and one unit in the last place of
-    what sums are kept in, float32 or float64: where a mean or a variance is off by that, all that it scales is, and nothing
+    ``floor / (||r|| sqrt(n))``, the median of the gains of those of its group that move, the share of its norm that is
+    gain in the median of those, and one unit in the last place of what sums are kept in, float32 or float64: where a mean or a variance is off by that, all that it scales is, and nothing
     averages out. A site that is exactly zero in all draws takes the rounding of what is typical for its group.
     """
     sites = list(sites)
     gains: dict[str, list[float]] = {}
+    shares: dict[str, list[float]] = {}
     scales: dict[str, list[float]] = {}
     for group, moved in sites:
         if not moved.exact and moved.reference and moved.elements:
             scales.setdefault(group, []).append(moved.rounding / math.sqrt(moved.elements))
-            if 0 < max(moved.norms, default=0.0) < moved.reference:
-                gains.setdefault(group, []).append(max(moved.gains, default=0.0))
+            norm, gain = max(moved.norms, default=0.0), max(moved.gains, default=0.0)
+            if 0 < norm < moved.reference:
+                gains.setdefault(group, []).append(gain)
+                shares.setdefault(group, []).append(gain * moved.reference / norm)
     for group, moved in sites:
-        yield _floor(moved, gains.get(group, []), scales.get(group, []))
+        yield _floor(moved, gains.get(group, []), shares.get(group, []), scales.get(group, []))
 
 
-def _floor(moved: Moved, gains: list[float], scales: list[float]) -> Floor:
+def _floor(moved: Moved, gains: list[float], shares: list[float], scales: list[float]) -> Floor:
     largest = max(moved.norms, default=0.0)
     if moved.exact:
         return Floor(largest, 0.0, moved.reference)
@@ -216,6 +251,9 @@ def _floor(moved: Moved, gains: list[float], scales: list[float]) -> Floor:
         typical = median(scales) if scales else 0.0
         return Floor(max(norm, typical * math.sqrt(moved.elements)), 0.0, 0.0)
     gain = max(moved.gains, default=0.0)
-    gain = max(gain, median(gains)) if len(gains) >= _POOL else gain * widened
+    if len(gains) >= _POOL:
+        gain = max(gain, median(gains), median(shares) * norm / moved.reference)
+    else:
+        gain *= widened
     independent = norm / (moved.reference * math.sqrt(max(moved.elements, 1)))
     return Floor(norm, max(gain, independent, moved.sums), moved.reference)

@@ -93,7 +93,7 @@ class Measuring(Comparator):
         if value is None or not fits(entry, value):
             expected = None if entry.dtype == NONE else (entry.shape, torch_dtype(entry))
             return before_values(value, expected) or self._judge(entry, value, self._tolerance(entry, value, call))
-        distance = self._meter.site(entry, value, region=match(self.regions, entry.site), precise=True)
+        distance = self._meter.site(entry, value, region=match(self.regions, entry.site, entry.shape), precise=True)
         assert distance is not None
         if distance.broken:
             return Outcome(Verdict.NONFINITE)
@@ -115,7 +115,7 @@ def _measured(entry: Entry, distance: Distance, scale: float) -> Measured:
         norm=distance.norm,
         gain=distance.gain(reference),
         reference=reference,
-        rounding=max(eps * scale, smallest(dtype) * math.sqrt(distance.elements)),
+        rounding=max(eps * scale, smallest(dtype, flushed=not reference) * math.sqrt(distance.elements)),
         elements=distance.elements,
         sums=rounding(torch.float64 if dtype in _WIDE and distance.eps is None else torch.float32),
     )

@@ -14,7 +14,18 @@ from pytest_parity.compare.coverage import MASKS
 from pytest_parity.errors import UsageError
 from pytest_parity.site import Kind, Site
 
-__all__ = ["LengthRegion", "Lengths", "Mask", "MaskRegion", "Region", "Valid", "mask_site", "match", "resolve"]
+__all__ = [
+    "LengthRegion",
+    "Lengths",
+    "Mask",
+    "MaskRegion",
+    "Region",
+    "Valid",
+    "holding",
+    "mask_site",
+    "match",
+    "resolve",
+]
 
 Lengths = Sequence[int] | torch.Tensor | str | Callable[[Any], Any]
 Mask = torch.Tensor | str | Callable[[Any], Any]
@@ -48,14 +59,18 @@ class Valid:
             raise UsageError(
                 "Valid takes lengths or a mask, one of the two: Valid(dim=1, lengths='audio_len'), Valid(mask='mask')"
             )
-        if self.lengths is not None and (isinstance(self.dim, bool) or not isinstance(self.dim, int)):
+        if self.lengths is not None and (isinstance(self.dim, bool) or not isinstance(self.dim, int) or not self.dim):
             raise UsageError(
-                f"Valid(dim={self.dim!r}, lengths=...): lengths count along one dimension: Valid(dim=1, lengths=...)"
+                f"Valid(dim={self.dim!r}, lengths=...): lengths count along one dimension, and dimension 0 holds the "
+                "examples: Valid(dim=1, lengths=...)"
             )
 
 
 class Region(Protocol):
     """The positions that are compared, known for one batch."""
+
+    def has_dims(self, rank: int) -> bool:
+        """Whether a tensor of so many dimensions has those that the region is about."""
 
     def mask(self, shape: Sequence[int]) -> torch.Tensor:
         """The compared positions: a boolean CPU tensor of ``shape``, which may share memory with itself.
@@ -73,6 +88,10 @@ class LengthRegion:
 
     dim: int
     lengths: tuple[int, ...]
+
+    def has_dims(self, rank: int) -> bool:
+        """Whether there is such a dimension, besides that of the examples."""
+        return 0 < (self.dim + rank if self.dim < 0 else self.dim) < rank
 
     def mask(self, shape: Sequence[int]) -> torch.Tensor:
         """The compared positions: see ``Region``."""
@@ -102,7 +121,7 @@ class LengthRegion:
     def _dimension(self, shape: Sequence[int]) -> int:
         rank = len(shape)
         dim = self.dim + rank if self.dim < 0 else self.dim
-        if not 0 < dim < rank:
+        if not self.has_dims(rank):
             raise UsageError(
                 f"{self._text()} does not fit shape {tuple(shape)}: dim must be 1 to {rank - 1}, "
                 f"or counted from the end; dimension 0 holds the examples"
@@ -123,6 +142,10 @@ class MaskRegion:
 
     dims: tuple[int, ...]
     inside: torch.Tensor
+
+    def has_dims(self, rank: int) -> bool:
+        """Whether every dimension of the mask is there."""
+        return all(-rank <= dim < rank for dim in self.dims)
 
     def mask(self, shape: Sequence[int]) -> torch.Tensor:
         """The compared positions: see ``Region``."""
@@ -177,20 +200,45 @@ def _region(pattern: str, valid: Valid, batch: Any) -> Region:
     return _mask(pattern, valid, batch)
 
 
-def match(regions: Mapping[str, Region], site: Site) -> Region | None:
-    """The region that holds at ``site`` (the reference's), the last declared where several match.
+def holding(regions: Mapping[str, Region], site: Site, rank: int) -> list[str]:
+    """The patterns that hold at ``site`` (the reference's), the one that counts last: the last declared.
 
     A pattern is a glob over the module's path, and for an output over its name; one with a ``/`` in it is matched
     against path and leaf, ``"encoder/out.0"``. Kinds other than input, activation, activation_gradient and output have
-    no regions.
+    no regions, nor has a tensor of ``rank`` dimensions that lacks those that a region is about: lengths, or a masked
+    mean.
     """
     if not regions or site.kind not in _KINDS:
-        return None
+        return []
     leaf = f"{site.path}/{site.leaf}"
-    for pattern, region in reversed(tuple(regions.items())):
-        if fnmatchcase(leaf if "/" in pattern else site.path, pattern):
-            return region
-    return None
+    return [
+        pattern
+        for pattern, region in regions.items()
+        if fnmatchcase(leaf if "/" in pattern else site.path, pattern) and region.has_dims(rank)
+    ]
+
+
+def match(regions: Mapping[str, Region], site: Site, shape: Sequence[int]) -> Region | None:
+    """The region of a tensor of ``shape`` at ``site``: see ``holding``.
+
+    An input that it does not fit is compared whole, since lengths, masks and positions go into a module beside what
+    they are about. Raises ``UsageError`` for anything else that it does not fit.
+    """
+    patterns = holding(regions, site, len(shape))
+    if not patterns:
+        return None
+    region = regions[patterns[-1]]
+    try:
+        region.count(shape)
+    except UsageError as error:
+        if site.kind is Kind.INPUT:
+            return None
+        leaf = f"{site.path}/{site.leaf or 'out'}"
+        raise UsageError(
+            f"{site}: {error}. It is that of {patterns[-1]!r}; a pattern with a leaf, as in {leaf!r}, means one tensor of "
+            "a module"
+        ) from None
+    return region
 
 
 def _lengths(pattern: str, lengths: Lengths, batch: Any) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from pytest_parity.golden.entry import NONE, Entry
 from pytest_parity.result import Verdict
 from pytest_parity.site import Kind
 
-__all__ = ["emptied", "nonfinite"]
+__all__ = ["all_nonfinite", "emptied", "hollow", "nonfinite"]
 
 _ENDS = frozenset({Kind.OUTPUT, Kind.LOSS, Kind.GRADIENT})
 """Where a NaN ends up that arises anywhere in a step: these are looked through, the rest would cost a pass of its own."""
@@ -23,21 +23,34 @@ def emptied(entry: Entry, outcome: Outcome) -> Outcome:
     if entry.nbytes or entry.dtype == NONE or outcome.verdict.fails:
         return outcome
     return replace(
-        outcome, verdict=Verdict.EMPTY, detail=f"no element in shape {entry.shape}, here and in the reference"
+        outcome, verdict=Verdict.EMPTY, detail=f"no element (shape {entry.shape}), here and in the reference"
     )
 
 
-def nonfinite(entry: Entry, value: torch.Tensor | None, outcome: Outcome, region: Region | None) -> str:
-    """How many elements of an output, a loss or a gradient that agrees are not finite; empty where all of them are."""
+def all_nonfinite(value: torch.Tensor) -> bool:
+    """Whether nothing of a floating tensor that has elements is finite."""
+    value = value.detach()
+    if not value.numel() or not (value.is_floating_point() or value.is_complex()) or _finite(value):
+        return False
+    return not bool(torch.isfinite(_wide(value)).any())
+
+
+def hollow(outcome: Outcome, total: int) -> Outcome:
+    """``empty`` in the place of ``equal`` where none of all ``total`` elements is finite."""
+    detail = f"no finite element (of {total:,}), here and in the reference"
+    return replace(outcome, verdict=Verdict.EMPTY, detail=detail, elements=0)
+
+
+def nonfinite(entry: Entry, value: torch.Tensor | None, outcome: Outcome, region: Region | None) -> tuple[int, int]:
+    """How many elements of an output, a loss or a gradient that agrees are not finite, and of how many."""
     if value is None or outcome.verdict.fails or entry.site.kind not in _ENDS or not value.numel():
-        return ""
+        return 0, 0
     value = value.detach()
     if not (value.is_floating_point() or value.is_complex()) or _finite(value):
-        return ""
+        return 0, 0
     value = value.to_dense() if value.layout is not torch.strided else value
     chosen = value if region is None else value[region.mask(value.shape).to(value.device)]
-    count = int((~torch.isfinite(_wide(chosen))).sum())
-    return f"{entry.site} ({count:,} of {chosen.numel():,})" if count else ""
+    return int((~torch.isfinite(_wide(chosen))).sum()), chosen.numel()
 
 
 def _finite(value: torch.Tensor) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from pytest_parity.names.rule import join, split
+from pytest_parity.names.rule import split
+from pytest_parity.site import ROOT
 
-__all__ = ["below", "module_pairs", "told_apart"]
+__all__ = ["below", "by_module", "module_pairs", "named"]
 
 Pair = tuple[str, str]
 """A tensor or a module of the candidate's, and the reference's."""
@@ -21,7 +22,7 @@ def module_pairs(pairs: Iterable[Pair]) -> list[Pair]:
     pairs = list(pairs)
     there, back = _innermost(pairs), _innermost((other, own) for own, other in pairs)
     found = [(own, other) for own, other in there.items() if back.get(other) == own]
-    return [*sorted(found, key=lambda pair: -len(split(pair[0]))), ("", "")]
+    return [*sorted(found, key=lambda pair: -len(split(pair[0] or ROOT))), ("", "")]
 
 
 def _innermost(pairs: Iterable[Pair]) -> dict[str, str]:
@@ -49,16 +50,40 @@ def below(module: str, names: Iterable[str]) -> list[str]:
     return [name for name in names if not module or name.startswith(f"{module}.")]
 
 
-def told_apart(candidate: Sequence[str], reference: Sequence[str], modules: Iterable[Pair]) -> Iterator[Pair]:
-    """Pairs among tensors of equal content: alone in a pair of modules, or of one name within it."""
+def named(candidate: Sequence[str], reference: Sequence[str], modules: Iterable[Pair]) -> Iterator[Pair]:
+    """Pairs of one name within a pair of modules."""
     ours, theirs = list(candidate), list(reference)
     for module, other in modules:
-        own, others = below(module, ours), below(other, theirs)
-        named = {join(split(name)[len(split(other)) if other else 0 :]): name for name in others}
-        found = [(name, named[rest]) for name in own if (rest := name[len(module) + 1 if module else 0 :]) in named]
-        if module and not found and len(own) == len(others) == 1:
-            found = [(own[0], others[0])]
-        for one, two in found:
-            ours.remove(one)
-            theirs.remove(two)
-            yield one, two
+        others = {_within(name, other): name for name in below(other, theirs)}
+        for name in below(module, ours):
+            pair = others.get(_within(name, module))
+            if pair is not None:
+                ours.remove(name)
+                theirs.remove(pair)
+                yield name, pair
+
+
+def by_module(
+    candidate: Iterable[str], reference: Iterable[str], modules: Sequence[Pair]
+) -> dict[Pair, tuple[list[str], list[str]]]:
+    """Names by the innermost pair of modules that they are in, which are of ``module_pairs``; the candidate's first."""
+    ours = {own: (own, other) for own, other in reversed(modules)}
+    theirs = {other: (own, other) for own, other in reversed(modules)}
+    found: dict[Pair, tuple[list[str], list[str]]] = {}
+    for name in candidate:
+        found.setdefault(_innermost_of(name, ours), ([], []))[0].append(name)
+    for name in reference:
+        found.setdefault(_innermost_of(name, theirs), ([], []))[1].append(name)
+    return found
+
+
+def _within(name: str, module: str) -> str:
+    return name[len(module) + 1 if module else 0 :]
+
+
+def _innermost_of(name: str, pairs: Mapping[str, Pair]) -> Pair:
+    while name:
+        name = name.rpartition(".")[0]
+        if name in pairs:
+            break
+    return pairs[name]

@@ -1,28 +1,32 @@
 """Propose: a name map from what two models' tensors hold, and where that says nothing, from shape and order.
 
-Equal content is a proof, unless several tensors hold the same: then the modules that are certain decide, or nothing
-does. Content is compared as it is, transposed, joined and cut; what is left is paired by shape in order, as a guess.
+Equal content is a proof, unless several tensors hold the same, or one value alone: then they are paired where nothing
+else is left in modules that are certain. Content is compared as it is, transposed, joined and cut; what is left is
+paired by name, and by shape in order, as a guess.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 
 import torch
 import xxhash
 
 from pytest_parity.names.expression import transposed
-from pytest_parity.names.joins import Join, find_join, holds, sibling
-from pytest_parity.names.neighbours import below, module_pairs, told_apart
+from pytest_parity.names.joins import Join, find_join, holds, same_content, sibling
+from pytest_parity.names.neighbours import Pair, below, by_module, module_pairs, named
 from pytest_parity.names.proposal import Match, Proposal, Tie
 from pytest_parity.names.rule import Target
 
 __all__ = ["propose"]
 
 Tensors = Mapping[str, torch.Tensor]
+_Content = tuple[object, ...]
+"""Shape, dtype, and a digest of the bytes."""
 
 _EQUAL = "equal content"
-_NEIGHBOURS = "equal content, told apart by their neighbours"
+_NEIGHBOURS = "equal content, told apart by what is around it"
 _JOINED = "equal content, joined"
 
 
@@ -50,6 +54,7 @@ class _Search:
             self._join()
             if len(self.matches) == before:
                 break
+        self._guess_named_alike()
         ties = tuple(self._ties())
         self._guess(ties)
         order = {name: place for place, name in enumerate(self._all[0])}
@@ -61,7 +66,7 @@ class _Search:
             reference=tuple(name for name in self.theirs if name not in tied),
         )
 
-    def _modules(self) -> list[tuple[str, str]]:
+    def _modules(self) -> list[Pair]:
         return module_pairs((match.candidate, leaf) for match in self.matches if match.proved for leaf in match.leaves)
 
     def _take(self, match: Match) -> None:
@@ -84,13 +89,41 @@ class _Search:
     def _equal(
         self, view: Callable[[torch.Tensor], torch.Tensor | None], express: Callable[[str], Target], why: str
     ) -> None:
-        buckets = self._buckets(view)
-        for ours, theirs in [bucket for bucket in buckets if len(bucket[0]) == len(bucket[1]) == 1]:
-            self._take(Match(ours[0], express(theirs[0]), why))
-        modules = self._modules()
-        for ours, theirs in [bucket for bucket in buckets if len(bucket[0]) > 1 or len(bucket[1]) > 1]:
-            for own, other in told_apart(ours, theirs, modules):
-                self._take(Match(own, express(other), why.replace(_EQUAL, _NEIGHBOURS)))
+        for ours, theirs in self._buckets(view):
+            if len(ours) == len(theirs) == 1 and not _constant(self.ours[ours[0]]):
+                self._take(Match(ours[0], express(theirs[0]), why))
+        for own, other in list(self._left_alone(view)):
+            self._take(Match(own, express(other), why.replace(_EQUAL, _NEIGHBOURS)))
+
+    def _left_alone(self, view: Callable[[torch.Tensor], torch.Tensor | None]) -> Iterator[Pair]:
+        """Tensors alone with their content in certain modules, where what is left of their shape is the same on both sides.
+
+        A model as a whole is certain where all that it has is in the other, but for what is one value alone.
+        """
+        seen = {name: turned for name, tensor in self.theirs.items() if (turned := view(tensor)) is not None}
+        sides = (
+            {name: _content(tensor) for name, tensor in self.ours.items()},
+            {name: _content(tensor) for name, tensor in seen.items()},
+        )
+        groups = by_module(*sides, self._modules())
+        whole: tuple[list[str], list[str]] = groups.pop(("", ""), ([], []))
+        for modules, names in [*groups.items(), (("", ""), whole)]:  # the last gets what others leave
+            if any(self._further(side) for side, module in enumerate(modules) if not module):
+                continue
+            ours, theirs = ({name: side[name] for name in its} for side, its in zip(sides, names, strict=True))
+            uneven = _uneven(ours, theirs)
+            yield from _alone(ours, theirs, uneven)
+            if "" in modules and any(modules):
+                for left, its in zip(whole, (ours, theirs), strict=True):
+                    left += [name for name, content in its.items() if content[:2] in uneven]
+
+    def _further(self, side: int) -> bool:
+        """Whether a side holds what the other has not, apart from what is one value alone."""
+        counts = [
+            Counter(_content(tensor) for tensor in tensors.values() if not _constant(tensor))
+            for tensors in (self.ours, self.theirs)
+        ]
+        return bool(counts[side] - counts[1 - side])
 
     def _join(self) -> None:
         for here, wholes, parts in ((True, self.ours, self.theirs), (False, self.theirs, self.ours)):
@@ -109,19 +142,27 @@ class _Search:
         for name, piece in join.of_whole(parts):
             self._take(Match(name, piece, f"{_EQUAL}, a part"))
 
+    def _guess_named_alike(self) -> None:
+        """Of what holds the same, pair those of one name within modules that are certain."""
+        modules = self._modules()
+        for ours, theirs in self._buckets(lambda tensor: tensor):
+            for own, other in named(ours, theirs, modules):
+                self._take(Match(own, other, "equal content and name", proved=False))
+
     def _ties(self) -> Iterable[Tie]:
-        """What holds the same, as few at a time as modules that are certain allow."""
+        """What holds the same, as few at a time as modules that are certain allow; one on each side is a guess."""
         modules = self._modules()
         for ours, theirs in self._buckets(lambda tensor: tensor):
             what = _described(self.ours[ours[0]])
             for module, beyond in modules:
                 inside, beside = below(module, ours), below(beyond, theirs)
-                if inside and len(inside) == len(beside):
-                    yield Tie(tuple(inside), tuple(beside), what)
+                if inside and beside and (len(inside) == len(beside) or not (module or beyond)):
                     ours[:] = [name for name in ours if name not in inside]
                     theirs[:] = [name for name in theirs if name not in beside]
-            if ours:
-                yield Tie(tuple(ours), tuple(theirs), what)
+                    if len(inside) == len(beside) == 1:
+                        self._take(Match(inside[0], beside[0], _EQUAL, proved=False))
+                    else:
+                        yield Tie(tuple(inside), tuple(beside), what)
 
     def _guess(self, ties: Iterable[Tie]) -> None:
         """Pair what is left: of one name within modules that are certain, else by shape, in order, if as many are left."""
@@ -133,7 +174,7 @@ class _Search:
                     groups.setdefault((tensor.shape, tensor.dtype), ([], []))[side].append(name)
         modules = self._modules()
         for ours, theirs in groups.values():
-            for own, other in list(told_apart(ours, theirs, modules)):
+            for own, other in list(named(ours, theirs, modules)):
                 self._take(Match(own, other, "name and shape", proved=False))
                 ours.remove(own)
                 theirs.remove(other)
@@ -147,15 +188,39 @@ class _Search:
 
 
 def _turned(tensor: torch.Tensor) -> torch.Tensor | None:
-    return tensor.mT if tensor.dim() == 2 and min(tensor.shape) > 1 else None  # noqa: PLR2004 -- a matrix
+    """The transposed matrix, where that is another one."""
+    if tensor.dim() != 2 or min(tensor.shape) < 2:  # noqa: PLR2004 -- a matrix
+        return None
+    return None if same_content(tensor, tensor.mT) else tensor.mT
 
 
-def _content(tensor: torch.Tensor) -> tuple[object, ...]:
+def _content(tensor: torch.Tensor) -> _Content:
     flat = tensor.contiguous().reshape(-1).view(torch.uint8) if tensor.numel() else torch.empty(0, dtype=torch.uint8)
     return tuple(tensor.shape), tensor.dtype, xxhash.xxh3_128_digest(flat.numpy().data)
 
 
+def _constant(tensor: torch.Tensor) -> bool:
+    """Whether all its elements are one value, as zero biases are, so that another with the same content means little."""
+    flat = tensor.reshape(-1)
+    return flat.numel() == 0 or bool((flat == flat[0]).all())
+
+
+def _uneven(ours: Mapping[str, _Content], theirs: Mapping[str, _Content]) -> set[_Content]:
+    """The shapes, with their dtypes, of which the two sides do not hold the same."""
+    one, other = Counter(ours.values()), Counter(theirs.values())
+    return {content[:2] for content in one.keys() | other.keys() if one[content] != other[content]}
+
+
+def _alone(ours: Mapping[str, _Content], theirs: Mapping[str, _Content], uneven: Container[_Content]) -> Iterator[Pair]:
+    """Names alone with their content, but for those of uneven shapes."""
+    counts = Counter(ours.values())
+    other = {content: name for name, content in theirs.items()}
+    for name, content in ours.items():
+        if counts[content] == 1 and content[:2] not in uneven:
+            yield name, other[content]
+
+
 def _described(tensor: torch.Tensor) -> str:
     flat = tensor.reshape(-1)
-    what = f"all {flat[0].item()}" if flat.numel() and bool((flat == flat[0]).all()) else "the same values"
+    what = f"all {flat[0].item()}" if flat.numel() and _constant(tensor) else "the same values"
     return f"{what}, {str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"

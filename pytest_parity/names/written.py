@@ -156,7 +156,7 @@ def _guesses(proposal: Proposal, proved: dict[str, Target]) -> Iterator[str]:
     same = [match.candidate for match in proposal.guesses if names.translate(match.candidate) == match.target]
     if same:
         yield ""
-        yield f"# GUESSES that need no rule, of one name and shape on both sides: {', '.join(same)}"
+        yield f"# GUESSES that need no rule of their own; confirm them all the same: {', '.join(same)}"
     other = [match for match in proposal.guesses if match.candidate not in same]
     if not other:
         return

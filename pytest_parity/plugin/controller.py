@@ -95,7 +95,7 @@ class Controller:
             terminalreporter.write_line(complaint, red=True)
 
     def _lines(self, *, quiet: bool) -> list[str]:
-        shown = [result for result in self._results if result.outcome == "failed" or not quiet]
+        shown = [result for result in self._results if not quiet or result.outcome == "failed" or _has_moved(result)]
         lines = [line for result in shown for line in _case_lines(result)]
         return lines if quiet else lines + self._project_lines()
 
@@ -104,6 +104,12 @@ class Controller:
             return []
         answers = self._config.hook.pytest_parity_report(config=self._config, results=tuple(self._results))
         return [line for answer in reversed(answers) for line in _as_lines(answer)]
+
+
+def _has_moved(result: CaseResult) -> bool:
+    """Whether another golden took one's place, which someone is to look at."""
+    moved = None if result.recorded is None else result.recorded.moved
+    return moved is not None and not set(moved.counts) <= {"equal"}
 
 
 def _as_lines(answer: str | Sequence[str]) -> Iterable[str]:

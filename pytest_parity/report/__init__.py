@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from pytest_parity.report.leak import leak_text
+from pytest_parity.report.leak import leak_text, sound_text
 from pytest_parity.report.lines import note_lines, recorded_line, summary_line
 from pytest_parity.report.moved import moved_lines
 from pytest_parity.report.power import power_lines
 from pytest_parity.report.text import failure_text
 
-__all__ = ["failure_text", "leak_text", "moved_lines", "note_lines", "power_lines", "recorded_line", "summary_line"]
+__all__ = [
+    "failure_text",
+    "leak_text",
+    "moved_lines",
+    "note_lines",
+    "power_lines",
+    "recorded_line",
+    "sound_text",
+    "summary_line",
+]

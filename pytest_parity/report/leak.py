@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pytest_parity.report.table import table
 from pytest_parity.report.words import amount
 from pytest_parity.result import Comparison, Diagnosis, Fault
 from pytest_parity.site import ROOT, Kind, Site
 
-__all__ = ["leak_text"]
+__all__ = ["leak_text", "sound_text"]
+
+
+def sound_text(comparison: Comparison, model: str, magnitudes: Sequence[float]) -> str:
+    """``Net: padding does not leak: none of 5 sites looked at moves with noise of 1 and 100 times ...``."""
+    sizes = " and ".join(f"{one:g}" for one in magnitudes)
+    return (
+        f"{model}: padding does not leak: none of {amount(comparison.expected, 'site')} looked at moves with noise of {sizes} "
+        "times the valid values' size in it"
+    )
 
 
 def leak_text(comparison: Comparison, model: str, *, magnitude: float, whole: frozenset[str], limit: int = 20) -> str:

@@ -16,7 +16,7 @@ def headline(comparison: Comparison) -> str:
     diagnosis = comparison.diagnosis
     if diagnosis is None:
         return f"{comparison.case}: {_undiagnosed(comparison)}"
-    stepless = diagnosis.fault is Fault.STRUCTURE or not comparison.steps
+    stepless = diagnosis.fault in {Fault.STRUCTURE, Fault.SKIPPED} or not comparison.steps
     step = "" if stepless else f" step {diagnosis.step}"
     return f"{comparison.case}{step}: {verdict_sentence(comparison)}"
 
@@ -43,14 +43,20 @@ def _undiagnosed(comparison: Comparison) -> str:
         if comparison.counts.get(IGNORED):
             return "nothing was compared: the test ignores every site that was recorded"
         return "nothing was compared; assert something, or watch a model while it runs"
+    if not failures and comparison.compared == comparison.counts.get(Verdict.VACUOUS.value):
+        return (
+            "nothing that was compared could have failed: atol is nowhere below the reference's largest magnitude; give a "
+            "smaller one, or none, and the golden's noise floor decides"
+        )
     if not failures:
         return f"{comparison.compared:,} of {amount(comparison.expected, 'site')} compared, and none of them fails"
     empty = [delta for delta in failures if delta.verdict is Verdict.EMPTY]
     if len(empty) == len(failures):
-        others = f" (and {amount(len(empty) - 1, 'site')} besides)" if len(empty) > 1 else ""
-        name = empty[0].site
+        others = f" (as {amount(len(empty) - 1, 'site')} besides)" if len(empty) > 1 else ""
+        first = min(empty, key=lambda delta: (delta.step, list(Kind).index(Site.parse(delta.site).kind)))
+        name = first.site
         return (
-            f"{name}{others} has no element, here and in the reference, so that nothing was compared there; "
+            f"{name}{others} has {first.detail}, so that nothing was compared there; "
             f"where that is right, say so: ignore=[{name.partition('#')[0]!r}]"
         )
     return f"{amount(len(failures), 'site')} of {comparison.expected:,} fail; the first is {failures[0].site}"
@@ -78,7 +84,7 @@ def _module(diagnosis: Diagnosis, site: Site, delta: Delta | None) -> str:
     if site.kind is Kind.UPDATED_WEIGHT:
         buffer = site.path.rpartition(".")[2]
         return f"{diagnosis.module} updates its buffer {buffer} differently, while every module's output agrees"
-    inside = f", and so does {diagnosis.after} inside it" if diagnosis.after else ""
+    inside = f"; inside it, {diagnosis.after} still agrees" if diagnosis.after else ""
     name = _called(diagnosis.module, _ours(site, delta))
     return f"{name} is the first module whose output differs while its inputs agree{inside}" + _detail(delta)
 
@@ -98,8 +104,16 @@ def _not_called(diagnosis: Diagnosis, site: Site, delta: Delta | None) -> str:
     return f"{_called(diagnosis.module, _ours(site, delta))} is never called{after}"
 
 
+def _skipped(diagnosis: Diagnosis, _site: Site, _delta: Delta | None) -> str:
+    return f"{diagnosis.module} of the golden was never run; run every step that was recorded, or record it again"
+
+
 def _value(diagnosis: Diagnosis, site: Site, delta: Delta | None) -> str:
     what = "the loss" if site.kind is Kind.LOSS else f"the output {diagnosis.module}"
+    if delta is not None and delta.verdict is Verdict.MISSING:
+        return f"{what} is missing: the reference has it, and the test gives none" + _detail(delta)
+    if delta is not None and delta.verdict is Verdict.EXTRA:
+        return f"{what} is extra: the test gives it, and the reference has none" + _detail(delta)
     return f"{what} is the first site that differs" + _detail(delta)
 
 
@@ -138,6 +152,7 @@ _SENTENCES: dict[Fault, Callable[[Diagnosis, Site, Delta | None], str]] = {
     Fault.WEIGHT: _weight,
     Fault.MODULE: _module,
     Fault.BETWEEN: _between,
+    Fault.SKIPPED: _skipped,
     Fault.NOT_CALLED: _not_called,
     Fault.VALUE: _value,
     Fault.BACKWARD: _backward,

@@ -20,11 +20,11 @@ from pytest_parity.errors import GoldenError, ParityFailure, UsageError
 from pytest_parity.golden.reader import Golden
 from pytest_parity.names import BoundNames
 from pytest_parity.report import failure_text
-from pytest_parity.result import Comparison, Delta, Diagnosis, Recorded, Tolerance
+from pytest_parity.result import Comparison, Delta, Diagnosis, Fault, Recorded, Tolerance
 from pytest_parity.session.counterpart import Counterpart
 from pytest_parity.session.leftovers import Leftovers
 from pytest_parity.session.reference import Reference
-from pytest_parity.session.regions import recorded_regions
+from pytest_parity.session.regions import Declared, recorded_regions
 from pytest_parity.session.run import LOADER, Run, Watching
 from pytest_parity.session.surroundings import set_differently
 from pytest_parity.session.updates import Updates
@@ -72,6 +72,7 @@ class Checking(Run):
         self._never: set[str] | None = None
         """Modules that no step has called."""
         self._own: Structure | None = None
+        self._regions_declared = Declared()
 
     @property
     def _leaves(self) -> bool:
@@ -233,8 +234,12 @@ class Checking(Run):
 
     def _regions(self, watching: Watching, batch: Any) -> Mapping[str, Region]:
         assert self.step is not None
-        recorded = recorded_regions(self.golden, self.step)
-        return resolve(watching.valid, batch) if recorded is None else recorded
+        recorded, own = recorded_regions(self.golden, self.step), resolve(watching.valid, batch)
+        if recorded is None:
+            self._regions_declared.begin(own)
+            return own
+        self._regions_declared.beside(recorded, own)
+        return recorded
 
     def input(self, name: str, make: Callable[[], Any]) -> Any:  # noqa: ARG002
         """Give the golden's input back."""
@@ -257,6 +262,7 @@ class Checking(Run):
         """Compare one observation."""
         if self.surroundings.unread and site.kind is Kind.ACTIVATION:
             self.surroundings.read(self.device)
+        self._regions_declared.see(site, value)
         if site.kind is Kind.UPDATED_WEIGHT and value is not None:
             own, alike = self._updates.own_decides(site.path), self.comparator.starts_equal(site.path)
             self.comparator.see_update(site, value, isolated=False, again=own or alike, alike=alike and not own)
@@ -311,6 +317,10 @@ class Checking(Run):
         )
 
     def _diagnose(self, first: list[Delta]) -> Diagnosis | None:
+        step = first[0].step
+        unseen = not self.counterpart.failing and step not in self.comparator.came_to
+        if unseen and self.reference.info(step).get("batch") is not None:
+            return Diagnosis(Fault.SKIPPED, first[0].site, step, f"step {step}", "", others=len(first) - 1)
         names = list(self.golden.manifest["settings"].get("optimizers", ()))
         place = self._updates.place_of(first)
         return first_divergence(
@@ -353,6 +363,8 @@ class Checking(Run):
         yield from self.counterpart.notes()
         if self._leftovers.note:
             yield self._leftovers.note
+        if self._regions_declared.others:
+            yield "valid regions are the golden's, and the test declares others; to have its own, record it again"
         yield from self._updates.notes()
         yield from self.comparator.notes()
         steps = self.golden.manifest["steps"].values()
@@ -376,7 +388,7 @@ class Checking(Run):
         self.close_step()
         self.comparator.finish()
         comparison = self.comparison()
-        problems = list(self.comparator.ignore.problems())
+        problems = [*self.comparator.ignore.problems(), *self._regions_declared.problems()]
         if problems and comparison.passed:
             raise UsageError("; ".join(problems))
         if not comparison.passed:

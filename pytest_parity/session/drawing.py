@@ -70,6 +70,10 @@ class Drawing(Checking):
         assert isinstance(self.reference, MovedReference)
         return self.reference.moved(value, f"{self.step}|output {name}")
 
+    def nudged(self, name: str, value: torch.Tensor) -> torch.Tensor:
+        """Moved as this draw says of its name."""
+        return self.reference.moved(value, name) if isinstance(self.reference, MovedReference) else value
+
     def bound(self, names: Any) -> Any:  # noqa: ARG002
         """The names are the reference's own."""
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
+from math import inf
 from typing import Any
 
 import torch
@@ -18,14 +18,26 @@ from pytest_parity.compare.tolerance import make
 from pytest_parity.diagnose import first_divergence
 from pytest_parity.errors import ParityFailure, UsageError
 from pytest_parity.names import BoundNames
-from pytest_parity.report import leak_text
+from pytest_parity.report import leak_text, sound_text
 from pytest_parity.result import Comparison, Delta, Tolerance, Verdict
+from pytest_parity.session.padding import PaddedBatch
+from pytest_parity.session.regions import Declared
 from pytest_parity.site import ROOT, Kind, Site
 
-__all__ = ["MAGNITUDES", "assert_no_leak", "find_leak"]
+__all__ = ["MAGNITUDES", "LeakCheck", "assert_no_leak", "look_for_leak"]
 
 MAGNITUDES = (1.0, 100.0)
 """Of the noise in the padding, in multiples of the valid values' root mean square."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeakCheck:
+    """What noise in the padding did: the last comparison, and in words that it leaks, or that it does not."""
+
+    leaks: bool
+    text: str
+    comparison: Comparison
+
 
 _CALLS = frozenset({Kind.INPUT, Kind.ACTIVATION})
 _EXACTLY = Tolerance(0.0, 0.0, "bit for bit")
@@ -54,10 +66,11 @@ def assert_no_leak(
     ``model(**batch)`` of a mapping. ``rtol`` and ``atol`` allow for rounding.
 
     Raises ``ParityFailure`` with the first module whose valid positions move while those of its inputs do not, and
-    ``UsageError`` where nothing is padded, nothing is looked at, or the model does not give the same twice. The model
+    ``UsageError`` where it could not have failed: nothing is padded or looked at, a pattern matches nothing, the noise
+    changes nothing, what is looked at is not finite, or the model does not give the same twice. The model
     (weights, buffers, gradients), the batch and every random generator are as before.
     """
-    leak = find_leak(
+    found = look_for_leak(
         model,
         batch,
         padded=padded,
@@ -67,11 +80,11 @@ def assert_no_leak(
         seed=seed,
         tolerance=make(rtol, atol, "assert_no_leak"),
     )
-    if leak:
-        raise ParityFailure(leak)
+    if found.leaks:
+        raise ParityFailure(found.text)
 
 
-def find_leak(
+def look_for_leak(
     model: torch.nn.Module,
     batch: Any,
     *,
@@ -81,11 +94,18 @@ def find_leak(
     magnitudes: Sequence[float],
     seed: int,
     tolerance: Tolerance | None,
-) -> str:
-    """What ``assert_no_leak`` has to say; empty where nothing leaks."""
-    padding = _Padding(batch, {"*": padded} if isinstance(padded, Valid) else padded)
+    shared: bool = False,
+) -> LeakCheck:
+    """What ``assert_no_leak`` finds.
+
+    The patterns of ``valid`` need not all match something where they are ``shared`` with other checks.
+    """
+    sizes = _checked(magnitudes)
+    padding = PaddedBatch(batch, {"*": padded} if isinstance(padded, Valid) else padded)
     probe = _Probe(model, batch, call, resolve(valid or {}, batch), tolerance or _EXACTLY, seed)
-    probe.keep()
+    problems = probe.keep()
+    if problems and not shared:
+        raise UsageError(f"assert_no_leak: {problems}")
     if tolerance is None:
         again = probe.compare()
         if again.failures:
@@ -93,63 +113,28 @@ def find_leak(
                 f"assert_no_leak: run twice on one batch, {again.failures[0].site} is not the same, so what moves with the "
                 "padding cannot be told; give rtol and atol, or make the model deterministic"
             )
-    for place, magnitude in enumerate(magnitudes):
+    for place, magnitude in enumerate(sizes):
         with padding.noise(magnitude, seed + place):
             found = probe.compare()
-        if found.failures:
-            return leak_text(found, type(model).__name__, magnitude=magnitude, whole=frozenset(map(str, probe.whole)))
-    return ""
-
-
-class _Padding:
-    """The padded tensors of a batch, which are changed where they lie, and put back."""
-
-    def __init__(self, batch: Any, padded: Mapping[str, Valid]) -> None:
-        regions = resolve(padded, batch)
-        tensors = [(path, tensor) for path, tensor in leaves(batch) if tensor is not None]
-        self._padded: list[tuple[torch.Tensor, torch.Tensor]] = []
-        for path, tensor in tensors:
-            pattern = next((one for one in reversed(list(regions)) if fnmatchcase(path, one)), None)
-            if pattern is not None and tensor.dtype is not torch.bool:
-                inside = _mask(regions[pattern], tensor, f"padded {pattern!r}, {path or 'the batch'}")
-                self._padded.append((tensor, inside.to(tensor.device)))
-        names = ", ".join(path or "(the batch itself)" for path, _ in tensors) or "no tensor"
-        for pattern in regions:
-            if not any(fnmatchcase(path, pattern) for path, _ in tensors):
-                raise UsageError(f"assert_no_leak: padded {pattern!r} matches nothing of the batch; it has {names}")
-        if all(bool(inside.all()) for _, inside in self._padded):
+        if found.counts.get(Verdict.VACUOUS) and not found.counts.get(Verdict.CLOSE):
             raise UsageError(
-                "assert_no_leak: there is no padding to change: every position of what is padded is valid, or boolean. "
-                "Give a batch whose examples are not all of one length"
+                f"assert_no_leak: atol={probe.tolerance.atol:g} is not below the largest value of anything that moves, so "
+                "that nothing could have failed; give a smaller one"
             )
-
-    @contextmanager
-    def noise(self, magnitude: float, seed: int) -> Iterator[None]:
-        """Put noise into the padding."""
-        generator = torch.Generator().manual_seed(seed)
-        originals = [tensor.detach().clone() for tensor, _ in self._padded]
-        try:
-            with torch.no_grad():
-                for (tensor, inside), original in zip(self._padded, originals, strict=True):
-                    tensor.copy_(torch.where(inside, original, _noise(original, inside, magnitude, generator)))
-            yield
-        finally:
-            with torch.no_grad():
-                for (tensor, _), original in zip(self._padded, originals, strict=True):
-                    tensor.copy_(original)
+        if found.failures:
+            whole = frozenset(map(str, probe.whole))
+            return LeakCheck(True, leak_text(found, type(model).__name__, magnitude=magnitude, whole=whole), found)
+    return LeakCheck(False, sound_text(found, type(model).__name__, sizes), found)
 
 
-def _noise(tensor: torch.Tensor, inside: torch.Tensor, magnitude: float, generator: torch.Generator) -> torch.Tensor:
-    valid = tensor[inside]
-    if not (tensor.is_floating_point() or tensor.is_complex()):
-        return valid[torch.randint(valid.numel(), tensor.shape, generator=generator).to(tensor.device)]
-    known = valid[torch.isfinite(valid)].abs().double()
-    scale = float(known.square().mean().sqrt()) if known.numel() else 0.0
-    wide = torch.complex128 if tensor.is_complex() else torch.float64
-    noise = torch.randn(tensor.shape, generator=generator, dtype=wide).mul_(magnitude * (scale or 1.0))
-    if not tensor.is_complex():
-        noise.clamp_(-torch.finfo(tensor.dtype).max / 4, torch.finfo(tensor.dtype).max / 4)
-    return noise.to(device=tensor.device, dtype=tensor.dtype)
+def _checked(magnitudes: Sequence[float]) -> tuple[float, ...]:
+    sizes = tuple(magnitudes)
+    if not sizes or not all(isinstance(one, (int, float)) and 0 < one < inf for one in sizes):
+        raise UsageError(
+            f"assert_no_leak: magnitudes={magnitudes!r}; they are numbers above 0, one for each run with noise of that size, "
+            f"as in magnitudes={MAGNITUDES}"
+        )
+    return sizes
 
 
 @dataclass
@@ -163,13 +148,19 @@ class _Probe:
     tolerance: Tolerance
     seed: int
 
-    def keep(self) -> None:
-        """Run, and keep what is to be looked at; raises ``UsageError`` where that is nothing."""
+    def keep(self) -> str:
+        """Run, and keep what is to be looked at; raises ``UsageError`` where that is nothing.
+
+        Returns what there is to say of patterns that match nothing.
+        """
         self.kept: dict[Site, torch.Tensor] = {}
         self.whole: set[Site] = set()
         """Sites without a region."""
+        declared = Declared()
+        declared.begin(self.regions)
 
         def take(site: Site, value: torch.Tensor | None) -> None:
+            declared.see(site, value)
             if value is not None and self._looked_at(site, value):
                 self.kept[site] = value.detach().clone()
 
@@ -179,6 +170,17 @@ class _Probe:
                 "assert_no_leak: there is nothing to look at: no tensor came back, and no valid region matches a module; "
                 "let call return the outputs, or declare valid={'encoder.*': Valid(dim=1, lengths='audio_len')}"
             )
+        for site, value in self.kept.items():
+            self._check_finite(site, value)
+        return "; ".join(declared.problems())
+
+    def _check_finite(self, site: Site, value: torch.Tensor) -> None:
+        region = match(self.regions, site, value.shape)
+        inside = value if region is None else value[region.mask(value.shape).to(value.device)]
+        if inside.numel() and not bool(torch.isfinite(inside).any()):
+            raise UsageError(
+                f"assert_no_leak: nothing of {site} is finite on the batch as it is, so that what moves cannot be seen"
+            )
 
     def compare(self) -> Comparison:
         """Run again, and compare."""
@@ -187,9 +189,9 @@ class _Probe:
 
         def take(site: Site, value: torch.Tensor | None) -> None:
             if site in self.kept and site not in found:
-                region = match(self.regions, site)
                 fits = value is not None and value.shape == self.kept[site].shape
-                one = judge(value, self.kept[site], self.tolerance, region=region if fits else None)
+                region = match(self.regions, site, self.kept[site].shape) if fits else None
+                one = judge(value, self.kept[site], self.tolerance, region=region)
                 found[site] = Delta(
                     str(site), 0, order[site], one.verdict, one.elements, one.tolerance, one.metrics, detail=one.detail
                 )
@@ -202,7 +204,10 @@ class _Probe:
         return replace(comparison, diagnosis=first_divergence(tally.first, names=BoundNames.identity()))
 
     def _looked_at(self, site: Site, value: torch.Tensor) -> bool:
-        region = match(self.regions, site)
+        try:
+            region = match(self.regions, site, value.shape)
+        except UsageError as error:
+            raise UsageError(f"assert_no_leak: {error}") from None
         if region is None:
             returned = site.kind is Kind.OUTPUT or (
                 self.call is None and site.kind is Kind.ACTIVATION and site.path == ROOT
@@ -210,12 +215,6 @@ class _Probe:
             if returned:
                 self.whole.add(site)
             return returned
-        try:
-            _mask(region, value, str(site))
-        except UsageError:
-            if site.kind is not Kind.INPUT:
-                raise
-            return False  # lengths and masks go in beside what they are about
         return True
 
     def _run(self, take: Observe) -> None:
@@ -240,13 +239,6 @@ def _called(model: torch.nn.Module, batch: Any) -> Any:
     if isinstance(batch, Mapping):
         return model(**batch)
     return model(*batch) if isinstance(batch, (tuple, list)) else model(batch)
-
-
-def _mask(region: Region, tensor: torch.Tensor, what: str) -> torch.Tensor:
-    try:
-        return region.mask(tensor.shape)
-    except UsageError as error:
-        raise UsageError(f"assert_no_leak: {what}: {error}") from None
 
 
 @contextmanager

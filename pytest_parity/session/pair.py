@@ -98,7 +98,7 @@ class Pair:
             held = {name: parity.input(name, partial(self._fresh, value)) for name, value in given.values.items()}
             out = _called(model, side, replace(given, values=held))
             parity.assert_outputs(out)
-            loss = self._loss(out, held)
+            loss = self._loss(out, held, parity)
             if loss is None:
                 return
             parity.assert_loss(loss.detach())
@@ -116,9 +116,9 @@ class Pair:
     def _differentiates(self, tensor: torch.Tensor) -> bool:
         return self._options.input_gradients and (tensor.is_floating_point() or tensor.is_complex())
 
-    def _loss(self, out: Any, held: Mapping[str, Any]) -> torch.Tensor | None:
+    def _loss(self, out: Any, held: Mapping[str, Any], parity: Parity) -> torch.Tensor | None:
         if self._options.loss is None:
-            return projection(out, self._settings.seed, resolve(self._options.valid or {}, held))
+            return projection(out, self._settings.seed, resolve(self._options.valid or {}, held), parity.nudged)
         loss = self._options.loss(out)
         if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
             what = f"shape {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else f"a {type(loss).__name__}"

@@ -18,10 +18,11 @@ from pytest_parity.errors import ParityFailure, UsageError
 from pytest_parity.golden.reader import Golden
 from pytest_parity.result import Comparison, Recorded, Tolerance
 from pytest_parity.session.checking import Checking
-from pytest_parity.session.leak import MAGNITUDES, find_leak
+from pytest_parity.session.leak import MAGNITUDES, LeakCheck, look_for_leak
 from pytest_parity.session.live import LivePairs
 from pytest_parity.session.recording import Recording
 from pytest_parity.session.run import Run, Watching
+from pytest_parity.session.together import together
 from pytest_parity.session.values import is_leaf, tensors
 from pytest_parity.session.watch import Watch
 from pytest_parity.settings import Mode, Settings
@@ -48,6 +49,7 @@ class Parity(LivePairs):
         super().__init__(settings, drawn=run is not None)
         self.recording = settings.mode is Mode.RECORD
         self._watch: Watch | None = None
+        self._padding: list[LeakCheck] = []
         if run is not None:
             self.__dict__["_run"] = run  # of a recording that is drawn from
         self._closing = ExitStack()
@@ -88,6 +90,13 @@ class Parity(LivePairs):
         Any tree of tensors, numpy arrays and plain values; checking, it is on the watched model's device.
         """
         return self._run.input(name, make)
+
+    def nudged(self, name: str, value: torch.Tensor) -> torch.Tensor:
+        """A constant as it is, but for a run for the noise floor: moved there by one unit in the last place.
+
+        For what a test computes with and neither ``input`` nor the loader gave, the weights of a loss for instance.
+        """
+        return self._run.nudged(name, value)
 
     def watch(
         self,
@@ -255,20 +264,22 @@ class Parity(LivePairs):
             raise UsageError(
                 "assert_no_leak runs the model more than once: call it before or after the with of watch()"
             )
-        leak = find_leak(
+        if self._drawn:
+            return
+        found = look_for_leak(
             model,
             batch,
             padded=padded,
             valid=self.settings.marker.valid if valid is None else valid,
+            shared=valid is None,
             call=call,
             magnitudes=magnitudes,
             seed=self.settings.seed,
             tolerance=make(rtol, atol, "assert_no_leak"),
         )
-        if leak and isinstance(self._run, Recording):
-            self._run.remark(leak.partition("\n")[0])
-        elif leak:
-            raise ParityFailure(leak)
+        if found.leaks and not self.recording:
+            raise ParityFailure(found.text)
+        self._padding.append(found)
 
     @contextmanager
     def collect(self) -> Iterator[None]:
@@ -289,16 +300,32 @@ class Parity(LivePairs):
 
         ``again`` runs the body again with a run in the recording's place, for the noise floor; see ``repeating``.
         """
-        alone = None if "_run" in self.__dict__ else self._with_pairs(None)
+        alone = None if "_run" in self.__dict__ else self._alone()
         if self._pairs_fail:  # gathered until now
             raise self._failure()
         if alone is not None:
             self.close()
-            return alone
+            return replace(alone, notes=(*alone.notes, *self._padding_notes()))
         run = self._run
         self.close()
         result = run.finish(again) if isinstance(run, Recording) else run.finish()
-        return (self._with_pairs(result) or result) if isinstance(result, Comparison) else result
+        if isinstance(result, Comparison):
+            result = self._with_pairs(result) or result
+        return replace(result, notes=(*result.notes, *self._padding_notes()))
+
+    def _alone(self) -> Comparison | None:
+        """What there is without a golden; raises ``ParityFailure`` for padding that leaks, where that is all."""
+        pairs = self._with_pairs(None)
+        if pairs is not None or not self._padding:
+            return pairs
+        for one in self._padding:
+            if one.leaks:
+                raise ParityFailure(one.text)
+        return together(self.case, [one.comparison for one in self._padding])
+
+    def _padding_notes(self) -> Iterator[str]:
+        """What noise in the padding did."""
+        return (one.text.partition("\n")[0] for one in self._padding)
 
     def repeating(self, body: Callable[[Parity], object]) -> Callable[[Run], None]:
         """What ``finish`` needs to run a body again: a function of a ``Parity``."""

@@ -137,7 +137,7 @@ class Trial(Checking):
         if entry.site.kind is Kind.UPDATED_WEIGHT and start is not None and value.is_floating_point():
             slack = value.abs().double() * torch.finfo(value.dtype).eps
             return value - self.golden.tensor(start), slack
-        region = match(self.comparator.regions, entry.site)
+        region = match(self.comparator.regions, entry.site, entry.shape)
         return (value if region is None else value[region.mask(value.shape)]), None
 
     def _conclude(self, *, failed: bool) -> None:  # noqa: ARG002

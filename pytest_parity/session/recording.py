@@ -9,6 +9,7 @@ import torch
 
 from pytest_parity.capture import Capture, Streams, hyperparameters
 from pytest_parity.compare.region import resolve
+from pytest_parity.compare.vacant import all_nonfinite
 from pytest_parity.contract.structure import describe
 from pytest_parity.errors import GoldenError, GoldenNotFound, UsageError
 from pytest_parity.golden.reader import Golden
@@ -19,8 +20,8 @@ from pytest_parity.result import Comparison, Moved, Recorded, Tolerance
 from pytest_parity.session.drawing import Drawing
 from pytest_parity.session.memory import Generators, Start
 from pytest_parity.session.noise import Noise
-from pytest_parity.session.regions import masks, plain_regions
-from pytest_parity.session.rerecording import amended, check_reason, same_content, what_moved
+from pytest_parity.session.regions import Declared, masks, plain_regions
+from pytest_parity.session.rerecording import ENVIRONMENT, amended, check_reason, same_content, what_moved
 from pytest_parity.session.run import LOADER, Run, Watching, kept
 from pytest_parity.session.watch import Keep
 from pytest_parity.settings import Settings
@@ -45,6 +46,7 @@ class Recording(Run):
         self._structure_alone = False
         self._device: torch.device | None = None
         self._notes: list[str] = []
+        self._regions = Declared()
         self.start: Start | None = None
         self.moments: dict[int, Generators] = {}
 
@@ -62,12 +64,15 @@ class Recording(Run):
             return
         assert self.step is not None
         self._seen.add(site)
+        self._regions.see(site, value)
         if self.surroundings.unread and site.kind is Kind.ACTIVATION:
             self.surroundings.read(self._device)
         self._write(site, value)
         size = self._sizes.setdefault(site.kind.value, [0, 0])
         size[0] += 1
         size[1] += 0 if value is None else value.numel() * value.element_size()
+        if site.kind in {Kind.OUTPUT, Kind.LOSS} and value is not None and all_nonfinite(value):
+            self._notes.append(f"{site} in step {self.step} has no finite element, which fails a check")
         if site.kind is Kind.LOSS and value is not None and value.numel() == 1:
             self._info.setdefault("loss", {})[site.leaf or site.path] = value.item()
 
@@ -140,6 +145,7 @@ class Recording(Run):
         assert self.step is not None
         if self.watching.valid:
             regions = resolve(self.watching.valid, batch)
+            self._regions.begin(regions)
             self._info["valid"] = plain_regions(regions)
             for site, mask in masks(regions):
                 self._write(site, mask)
@@ -172,6 +178,8 @@ class Recording(Run):
                 f"{self.settings.case} has nothing to record: the test took the fixture parity and used none of it. "
                 "Watch a model, or call parity.assert_close('name', value)."
             )
+        if problems := list(self._regions.problems()):
+            raise UsageError("; ".join(problems))
         writer = self.writer
         content: dict[str, Any] = {
             "provenance": {**self.settings.provenance, "environment": self.surroundings.read(self._device)},
@@ -225,6 +233,10 @@ class Recording(Run):
         except GoldenNotFound:
             return None
         except GoldenError as error:  # what cannot be read may be recorded again: that is what its error says to do
+            if self.settings.reason == ENVIRONMENT:
+                raise UsageError(
+                    f"the reason {ENVIRONMENT!r} cannot be checked, since the golden that is there cannot be read: {error}"
+                ) from error
             self._notes.append(f"the history of the golden that was there is lost: {error}")
             return None
         check_reason(self.settings.case, self.settings.reason, golden.manifest["provenance"], provenance)
@@ -254,10 +266,6 @@ class Recording(Run):
         changed = self.capture.changed_besides()
         if changed:
             self._info["changed_besides"] = changed
-
-    def remark(self, note: str) -> None:
-        """Say something in the outcome."""
-        self._notes.append(note)
 
     def _open_step(self, step: int) -> None:
         self._order = 0

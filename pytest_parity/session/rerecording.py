@@ -155,7 +155,9 @@ class _Step:
         ):
             found = self._meter.update(before, start, value, self._new.tensor(begun), precise=True)
         else:
-            found = self._meter.site(before, value, region=match(self._regions, before.site), precise=True)
+            found = self._meter.site(
+                before, value, region=match(self._regions, before.site, before.shape), precise=True
+            )
         assert found is not None
         return found
 

@@ -167,6 +167,10 @@ class Run(ABC):
     def begin_observing(self, batch: Any) -> None:
         """Open the capture's step, with the valid regions of this batch."""
 
+    def nudged(self, name: str, value: torch.Tensor) -> torch.Tensor:  # noqa: ARG002
+        """A constant that the test computes with; a run for the noise floor moves it by one unit in the last place."""
+        return value
+
     def observe_tree(self, name: str, value: Any) -> dict[str, Any]:
         """Observe a batch or an input as it is now; returns its spec."""
         spec, tensors = pack(value, f"{name!r} of step {self.step} of {self.settings.case}")

@@ -1,6 +1,6 @@
 """Hypothesis strategies for the inputs of models, for ``assert_equivalent`` and for tests of one's own.
 
-They shrink towards small sizes, zeros and ones. The values of a tensor come from a drawn seed and not from a draw each,
+They shrink towards small sizes, zeros and constants. The values of a tensor come from a drawn seed and not from a draw each,
 so a large tensor is as quick as a small one; ``tensors(elements=...)`` draws each. Needs ``pytest-parity[hypothesis]``.
 """
 

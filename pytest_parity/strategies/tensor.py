@@ -19,8 +19,10 @@ __all__ = ["SEEDS", "as_dtype", "dtypes", "edge_values", "magnitudes", "tensors"
 Dtype = torch.dtype | SearchStrategy[torch.dtype]
 
 _FLOATING = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
-_FILLS = ("zeros", "ones", "normal", "normal", "normal", "normal", "uniform")
+_FILLS = ("zeros", "constant", "normal", "normal", "normal", "normal", "uniform")
 """What a tensor is filled with, the simplest first; what stands there often is drawn often."""
+_CONSTANT = 1 / 3
+"""Times a power of ten it is still not whole: the noise floor moves no tensor of whole numbers, which may be a mask."""
 _EDGES = 4
 """How many edge values a tensor has at most."""
 
@@ -69,7 +71,7 @@ def tensors(
     elements: SearchStrategy[Any] | None = None,
     edges: SearchStrategy[float] | None = None,
 ) -> SearchStrategy[torch.Tensor]:
-    """Tensors on the CPU: zeros, ones, or random values from a drawn seed, times ``magnitude``.
+    """Tensors on the CPU: zeros, a constant (1/3; of integers 1), or random values from a drawn seed, times ``magnitude``.
 
     ``shape`` is a tuple of sizes, each a number or a strategy, or a strategy of shapes. ``edges`` are values that a few
     elements take, for instance ``edge_values()``. ``elements`` draws every element by itself instead: slow for large
@@ -108,7 +110,8 @@ def _seeded(
     shape, dtype = draw(sizes), draw(kinds)
     parts = 2 if dtype.is_complex else 1
     count = math.prod(shape) * parts
-    values = _filled(draw, count, draw(scale), wide=dtype in {torch.float64, torch.complex128})
+    constant = _CONSTANT if dtype.is_floating_point or dtype.is_complex else 1.0
+    values = _filled(draw, count, draw(scale), constant, wide=dtype in {torch.float64, torch.complex128})
     if edges is not None and count:
         for place, value in draw(st.lists(st.tuples(st.integers(0, count - 1), edges), max_size=_EDGES)):
             values[place] = value
@@ -118,12 +121,12 @@ def _seeded(
     return _cast(flat, dtype).reshape(shape)
 
 
-def _filled(draw: DrawFn, count: int, scale: float, *, wide: bool) -> np.ndarray[Any, Any]:
+def _filled(draw: DrawFn, count: int, scale: float, constant: float, *, wide: bool) -> np.ndarray[Any, Any]:
     """``count`` values; of one seed the first values are the same, however many there are."""
     kind = np.float64 if wide else np.float32
     fill = draw(st.sampled_from(_FILLS))
-    if fill in {"zeros", "ones"}:
-        return np.full(count, scale if fill == "ones" else 0.0, dtype=kind)
+    if fill in {"zeros", "constant"}:
+        return np.full(count, constant * scale if fill == "constant" else 0.0, dtype=kind)
     generator = np.random.default_rng(draw(SEEDS))
     make: Callable[..., np.ndarray[Any, Any]] = generator.standard_normal if fill == "normal" else generator.random
     values = make(count, dtype=kind)

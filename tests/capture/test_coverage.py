@@ -13,7 +13,8 @@ from torch import nn
 from pytest_parity import LoadError, ParityFailure, UsageError
 from pytest_parity.report import note_lines
 from pytest_parity.result import Comparison
-from pytest_parity.settings import MarkerOptions
+from pytest_parity.session import Parity
+from pytest_parity.settings import MarkerOptions, Mode
 
 Body = Callable[[Any], None]
 
@@ -270,7 +271,7 @@ def test_an_empty_tensor_fails_and_the_line_says_what_to_type(studio: Studio) ->
     studio.record(empty)
     first = str(studio.failure(empty)).splitlines()[0]
     assert first == (
-        "case: output/none has no element, here and in the reference, so that nothing was compared there; "
+        "case: output/none has no element (shape (0, 4)), here and in the reference, so that nothing was compared there; "
         "where that is right, say so: ignore=['output/none']"
     )
     assert studio.check(empty, MarkerOptions(ignore=("output/none",))).passed
@@ -299,12 +300,91 @@ def test_none_on_both_sides_alone_is_nothing(studio: Studio) -> None:
 def test_what_is_not_finite_in_the_reference_either_is_listed(studio: Studio) -> None:
     def run(parity: Any) -> None:
         parity.assert_close("a", torch.tensor([torch.nan, 1.0, torch.inf]))
-        parity.assert_loss(torch.tensor(torch.nan))
 
     studio.record(run)
     comparison = studio.check(run)
     (note,) = [note for note in comparison.notes if "not finite" in note]
-    assert note == "not finite in the reference either: output/a (2 of 3) in step 0, loss/loss (1 of 1) in step 0"
+    assert note == "not finite in the reference either: output/a (2 of 3) in step 0"
+
+
+def diverged(parity: Any) -> None:
+    net = Net()
+    with parity.watch(net) as steps:
+        for batch in steps.steps([torch.ones(3, 4)]):
+            loss = net(batch).sum() * torch.nan
+            loss.backward()
+            parity.assert_step(loss=loss)
+
+
+def test_a_loss_of_nan_compares_nothing(studio: Studio) -> None:
+    studio.record(diverged)
+    first = str(studio.failure(diverged)).splitlines()[0]
+    assert first == (
+        "case: loss/loss (as 4 sites besides) has no finite element (of 1), here and in the reference, so that nothing was "
+        "compared there; where that is right, say so: ignore=['loss/loss']"
+    )
+    assert studio.check(diverged, MarkerOptions(ignore=("loss", "gradient"))).passed
+
+
+def test_recording_says_that_a_loss_is_not_finite(studio: Studio) -> None:
+    parity = Parity(studio.settings(Mode.RECORD))
+    diverged(parity)
+    assert "loss/loss in step 0 has no finite element, which fails a check" in parity.finish().notes
+
+
+def test_infinite_gradients_of_a_step_that_was_left_out_pass(studio: Studio) -> None:
+    def run(parity: Any) -> None:
+        net = Net()
+        scaler = torch.amp.GradScaler("cpu", init_scale=1e38)
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+        with parity.watch(net, optimizer=optimizer) as steps:
+            for batch in steps.steps([torch.ones(3, 4)]):
+                scaler.scale(net(batch).sum() * 1e3).backward()
+                scaler.step(optimizer)
+                scaler.update()
+
+    studio.record(run)
+    comparison = studio.check(run)
+    assert any("not finite in the reference either: gradient/" in note for note in comparison.notes)
+
+
+def test_a_tolerance_that_nothing_could_exceed_compares_nothing(studio: Studio) -> None:
+    def run(value: float) -> Body:
+        return lambda parity: parity.assert_close("a", torch.tensor([value]), rtol=0.0, atol=1.0)
+
+    studio.record(run(1e-3))
+    assert studio.check(run(1e-3)).passed  # bit for bit
+    assert "case: nothing that was compared could have failed: atol is nowhere below" in str(studio.failure(run(2e-3)))
+
+
+def test_a_step_that_was_not_run_is_named(studio: Studio) -> None:
+    def run(limit: int) -> Body:
+        def plain(parity: Any) -> None:
+            net = parity.load(Net())
+            with parity.watch(net) as steps:
+                for batch in steps.steps([torch.ones(3, 4)] * 3, limit=limit):
+                    net(batch)
+
+        return plain
+
+    studio.record(run(3))
+    text = str(studio.failure(run(1)))
+    assert text.splitlines()[0] == (
+        "case: step 1 of the golden was never run; run every step that was recorded, or record it again"
+    )
+    assert "sites compared in step 0 (" in text
+
+
+def test_a_value_that_the_test_does_not_give_is_missing(studio: Studio) -> None:
+    studio.record(lambda parity: (parity.assert_close("a", torch.ones(1)), parity.assert_close("b", torch.ones(1))))
+    text = str(studio.failure(lambda parity: parity.assert_close("a", torch.ones(1))))
+    assert text.startswith("case step 0: the output b is missing: the reference has it, and the test gives none")
+
+
+def test_a_value_that_only_the_test_has_is_extra(studio: Studio) -> None:
+    studio.record(lambda parity: parity.assert_close("a", torch.ones(1)))
+    text = str(studio.failure(lambda parity: parity.assert_close("b", torch.ones(1))))
+    assert text.startswith("case step 0: the output b is extra: the test gives it, and the reference has none")
 
 
 @pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float16, torch.complex64])

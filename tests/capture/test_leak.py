@@ -11,6 +11,8 @@ from parity_studio import Studio
 from torch import nn
 
 from pytest_parity import ParityFailure, UsageError, Valid, assert_no_leak
+from pytest_parity.session import Parity
+from pytest_parity.settings import MarkerOptions, Mode
 
 LENGTHS = torch.tensor([6, 4])
 VALID = (torch.arange(6) < LENGTHS[:, None]).clone()
@@ -174,6 +176,11 @@ def test_model_batch_and_generators_are_as_before() -> None:
     assert not model.first._forward_hooks
 
 
+def broken(one: Any) -> torch.Tensor:
+    result: torch.Tensor = one["x"].sum(1) * torch.nan
+    return result
+
+
 class Drawing(nn.Module):
     def forward(self, x: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
         self.count = getattr(self, "count", 0) + 1
@@ -201,6 +208,31 @@ class Drawing(nn.Module):
             lambda: assert_no_leak(Drawing(), batch(), padded={"x": Valid(dim=1, lengths=[6, 4, 2])}),
             "padded 'x', x: valid region of dim=1 does not fit",
         ),
+        (
+            lambda: assert_no_leak(Drawing(), batch(), padded={"x": PADDED}, magnitudes=()),
+            r"magnitudes=\(\); they are numbers above 0",
+        ),
+        (lambda: assert_no_leak(Drawing(), batch(), padded={"x": PADDED}, magnitudes=[0.0]), "numbers above 0"),
+        (
+            lambda: assert_no_leak(Block(Attention(masked=True)), batch(), padded={"x": PADDED}, valid={"mid": PADDED}),
+            "valid='mid' matches no tensor that has the dimensions it is about; did you mean 'middle'",
+        ),
+        (
+            lambda: assert_no_leak(
+                nn.Embedding(9, 2), torch.tensor([[3, 3], [3, 3]]), padded=Valid(dim=1, lengths=[2, 1])
+            ),
+            "the padding of the batch is as it was: there is no other value among the valid ones",
+        ),
+        (
+            lambda: assert_no_leak(
+                Block(Attention(masked=False)), batch(), padded={"x": PADDED}, valid=MODULES, rtol=0.0, atol=1e9
+            ),
+            "atol=1e[+]09 is not below the largest value of anything that moves",
+        ),
+        (
+            lambda: assert_no_leak(Block(Attention(masked=True)), batch(), padded={"x": PADDED}, call=broken),
+            "nothing of output/outputs/out is finite on the batch as it is",
+        ),
     ],
 )
 def test_a_check_that_could_not_fail_is_an_error(call: Callable[[], None], message: str) -> None:
@@ -224,15 +256,51 @@ def test_the_fixture_checks_the_candidate(studio: Studio) -> None:
     assert studio.check(sound).passed
 
 
-def test_recording_says_that_the_reference_leaks(studio: Studio) -> None:
-    from pytest_parity.session import Parity
-    from pytest_parity.settings import Mode
+def looking(*, masked: bool, value: bool = True) -> Callable[[Any], None]:
+    def body(parity: Any) -> None:
+        parity.assert_no_leak(Block(Attention(masked=masked)), batch(), padded={"x": PADDED}, valid=MODULES)
+        if value:
+            parity.assert_close("x", torch.ones(2))
 
-    parity = Parity(studio.settings(Mode.RECORD))
-    parity.assert_no_leak(Block(Attention(masked=False)), batch(), padded={"x": PADDED}, valid=MODULES)
-    parity.assert_close("x", torch.ones(2))
-    recorded = parity.finish()
-    assert any("padding leaks: middle" in note for note in recorded.notes)
+    return body
+
+
+def test_recording_says_that_the_reference_leaks_and_has_its_noise_floor(studio: Studio) -> None:
+    parity, body = Parity(studio.settings(Mode.RECORD, draws=3)), looking(masked=False)
+    body(parity)
+    notes = parity.finish(parity.repeating(body)).notes
+    assert any("padding leaks: middle" in note for note in notes)
+    assert any("noise floor from 3 draws" in note for note in notes)
+
+
+def test_a_check_says_how_much_was_looked_at(studio: Studio) -> None:
+    studio.record(looking(masked=True))
+    (note,) = studio.check(looking(masked=True)).notes
+    assert note == (
+        "Block: padding does not leak: none of 17 sites looked at moves with noise of 1 and 100 times the valid values' size "
+        "in it"
+    )
+
+
+@pytest.mark.parametrize("mode", [Mode.RECORD, Mode.CHECK])
+def test_a_test_of_padding_alone_needs_no_golden(studio: Studio, mode: Mode) -> None:
+    parity = Parity(studio.settings(mode))
+    looking(masked=True, value=False)(parity)
+    assert parity.finish().passed
+    parity = Parity(studio.settings(mode))
+    with pytest.raises(ParityFailure, match="padding leaks: middle"):  # recording, at the test's end
+        (looking(masked=False, value=False)(parity), parity.finish())
+    assert not (studio.path / "golden").exists()
+
+
+def test_a_region_that_means_another_test_is_none_of_this_ones_where_the_marker_has_it(studio: Studio) -> None:
+    def body(parity: Any) -> None:
+        parity.assert_no_leak(Block(Attention(masked=True)), batch(), padded={"x": PADDED})
+
+    regions = MarkerOptions(valid={**MODULES, "decoder.*": PADDED})
+    parity = Parity(studio.settings(Mode.CHECK, marker=regions))
+    body(parity)
+    assert parity.finish().passed
 
 
 def test_inside_a_watch_it_is_refused(studio: Studio) -> None:

@@ -10,7 +10,7 @@ import torch
 from parity_studio import Studio
 from torch import nn
 
-from pytest_parity import ParityFailure, Valid, compare_goldens
+from pytest_parity import ParityFailure, UsageError, Valid, compare_goldens
 from pytest_parity.errors import NameMapError
 from pytest_parity.settings import MarkerOptions
 
@@ -67,6 +67,55 @@ def test_inside_the_region_everything_is_compared(studio: Studio) -> None:
     assert worst is not None
     assert worst.worst_index[1] < LENGTHS[worst.worst_index[0]]
     assert worst.elements == sum(LENGTHS) * 4
+
+
+def test_lengths_and_what_else_has_no_such_dimension_is_compared_whole(studio: Studio) -> None:
+    everything = {"*": Valid(dim=1, lengths="len")}
+
+    def body(lengths: list[int], rubbish: float) -> Callable[[Any], None]:
+        def run(parity: Any) -> None:
+            model = Padded(rubbish)
+            with parity.watch(model, kinds=["input", "activation"], valid=everything) as steps:
+                for one in steps.steps([{"x": torch.ones(2, 5, 4), "len": torch.tensor(LENGTHS)}]):
+                    out = model(one["x"], torch.tensor(lengths))
+                    parity.assert_close("outs", (out, out.sum((1, 2)) * 0, None))
+
+        return run
+
+    studio.record(body(LENGTHS, 0.0))
+    assert studio.check(body(LENGTHS, 9.0)).passed
+    assert "input/(model)#0/in.1" in str(studio.failure(body([5, 2], 0.0)))
+
+
+@pytest.mark.parametrize(
+    ("valid", "message"),
+    [
+        ({"lni": Valid(dim=1, lengths="len")}, r"valid='lni' matches no tensor .*; did you mean 'lin'\?"),
+        ({"lin": Valid(dim=3, lengths="len")}, r"valid='lin' matches no tensor that has the dimensions it is about"),
+        ({"lin": Valid(dim=2, lengths="len")}, r"activation/lin#0: valid region of dim=2: lengths 5, 3 do not lie in 0..4"),
+        ({"lin": Valid(mask=torch.zeros(2, 5).bool())}, r"activation/lin#0: .* it is false everywhere"),
+    ],
+)
+def test_a_region_that_means_nothing_is_not_recorded(studio: Studio, valid: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        studio.record(padding(Padded(0.0), valid))
+    studio.record(padding(Padded(0.0), None))
+    with pytest.raises(UsageError, match=message):
+        studio.check(padding(Padded(0.0), valid))
+
+
+def test_other_regions_than_the_goldens_are_said_to_have_no_part(studio: Studio) -> None:
+    def narrower(mask: bool) -> dict[str, Valid]:
+        inside = torch.arange(5).expand(2, 5) < 1
+        one = Valid(mask=inside) if mask else Valid(dim=1, lengths=[1, 1])
+        return {"(model)": one, "outputs": one}
+
+    said = "valid regions are the golden's, and the test declares others; to have its own, record it again"
+    for body, regions in ((padding, REGIONS), (masking, MASKS)):
+        studio.record(body(Padded(0.0), regions))
+        assert said not in studio.check(body(Padded(0.0), regions)).notes
+        assert said in studio.check(body(Padded(0.0), narrower(body is masking))).notes
+        assert studio.failure(body(Padded(0.0, inside=1e-3), narrower(body is masking)))
 
 
 def masking(model: nn.Module, valid: Any, *, seed: int = 0) -> Callable[[Any], None]:

@@ -350,6 +350,31 @@ def test_a_case_that_nothing_was_left_of(studio: Studio, accept):
     assert "there is: case." in done.err
 
 
+def test_a_case_is_accepted_once_however_often_it_is_named(studio: Studio, accept):
+    studio.record(training())
+    fails(studio, training(aside=2.0))
+    done = accept("case", "case", "--yes")
+    assert (done.status, done.err) == (0, "")
+
+
+def test_what_was_left_and_cannot_be_read_does_not_keep_the_others(studio: Studio, accept):
+    for case in ("one", "two"):
+        studio.case = case
+        studio.record(training())
+        fails(studio, training(aside=2.0))
+    (studio.path / "out/one/golden.json").write_text("{")
+    assert "two: accepted" in accept("two", "--yes").out
+    done = accept("--yes")
+    assert done.status == 2
+    assert "golden.json is not JSON" in done.err
+
+
+def test_a_directory_that_is_not_there_is_trouble(studio: Studio, parity_command: Command):
+    done = parity_command("accept", "--out", studio.path / "nowhere")
+    assert (done.status, done.out) == (2, "")
+    assert "nowhere: there is no such directory" in done.err
+
+
 def test_json_tells_all_and_asks_nothing(studio: Studio, accept):
     studio.record(training())
     fails(studio, training(1.5))

@@ -87,7 +87,16 @@ def test_who_reads_may_stop_reading(studio: Studio):
         assert process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait() == 0
+        assert process.wait() == 2  # what nobody has read is no success
+
+
+def test_a_directory_of_a_cases_name_does_not_hide_the_case(
+    studio: Studio, parity_command: Command, monkeypatch: pytest.MonkeyPatch
+):
+    studio.record(training())
+    monkeypatch.chdir(studio.path)
+    (studio.path / "case").mkdir()
+    assert parity_command("show", "case").out.startswith("case: ")
 
 
 def test_the_environment_says_where_goldens_are(

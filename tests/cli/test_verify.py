@@ -113,3 +113,14 @@ def test_a_case_alone(golden: Path, parity_command: Command):
 def test_a_path_without_goldens_is_trouble(tmp_path: Path, parity_command: Command):
     done = parity_command("verify", tmp_path / "nowhere")
     assert (done.status, "there is no golden at or below" in done.err) == (2, True)
+
+
+def test_nothing_is_verified_where_one_of_the_paths_is_wrong(golden: Path, parity_command: Command):
+    done = parity_command("verify", golden, golden.parent / "nowhere")
+    assert (done.status, done.out) == (2, "")
+
+
+def test_a_golden_is_verified_once_however_often_it_is_given(golden: Path, parity_command: Command):
+    done = parity_command("verify", golden, golden.parent, golden)
+    assert done.out.splitlines()[-1] == "1 golden verified"
+    assert len(done.out.splitlines()) == 2

@@ -8,13 +8,14 @@ import pytest
 import torch
 
 from pytest_parity.compare.judge import judge
-from pytest_parity.compare.region import LengthRegion, Region, Valid, match, resolve
+from pytest_parity.compare.region import LengthRegion, MaskRegion, Region, Valid, match, resolve
 from pytest_parity.errors import UsageError
 from pytest_parity.result import Tolerance, Verdict
 from pytest_parity.site import Kind, Site
 
 Batch = namedtuple("Batch", "audio lengths")  # noqa: PYI024  the plain kind is what is tested
 EXACT = Tolerance(0.0, 0.0)
+MASK = torch.tensor([[True, True, False], [True, False, True]])
 
 
 def test_the_mask_keeps_the_first_positions_of_each_example():
@@ -81,16 +82,34 @@ def test_the_last_region_that_matches_holds():
         "encoder.layers.*": LengthRegion(2, (2,)),
         "encoder/out.0": LengthRegion(1, (3,)),
     }
-    assert match(regions, Site(Kind.ACTIVATION, "encoder.layers.0", 0)) == LengthRegion(2, (2,))
-    assert match(regions, Site(Kind.INPUT, "encoder.pre", 0, "in.0")) == LengthRegion(1, (1,))
-    assert match(regions, Site(Kind.ACTIVATION, "encoder", 0, "out.0")) == LengthRegion(1, (3,))
-    assert match(regions, Site(Kind.ACTIVATION, "encoder", 0, "out.1")) is None
-    assert match({}, Site(Kind.ACTIVATION, "encoder", 0)) is None
+    shape = (1, 4, 4)
+    assert match(regions, Site(Kind.ACTIVATION, "encoder.layers.0", 0), shape) == LengthRegion(2, (2,))
+    assert match(regions, Site(Kind.INPUT, "encoder.pre", 0, "in.0"), shape) == LengthRegion(1, (1,))
+    assert match(regions, Site(Kind.ACTIVATION, "encoder", 0, "out.0"), shape) == LengthRegion(1, (3,))
+    assert match(regions, Site(Kind.ACTIVATION, "encoder", 0, "out.1"), shape) is None
+    assert match({}, Site(Kind.ACTIVATION, "encoder", 0), shape) is None
+
+
+@pytest.mark.parametrize("region", [LengthRegion(1, (3, 1)), LengthRegion(-1, (3, 1)), MaskRegion((0, 1), MASK)])
+@pytest.mark.parametrize("kind", [Kind.INPUT, Kind.ACTIVATION, Kind.OUTPUT])
+def test_what_lacks_the_dimension_is_compared_whole(region: Region, kind: Kind):
+    assert match({"*": region}, Site(kind, "encoder", 0, "in.1"), (2,)) is None
+
+
+def test_an_input_that_it_does_not_fit_is_compared_whole_and_another_tensor_is_refused():
+    regions = {"enc*": LengthRegion(1, (3, 1))}
+    assert match(regions, Site(Kind.INPUT, "encoder", 0, "in.1"), (1, 5)) is None
+    with pytest.raises(UsageError) as caught:
+        match(regions, Site(Kind.ACTIVATION, "encoder", 0, "out.1"), (1, 5))
+    assert str(caught.value) == (
+        "activation/encoder#0/out.1: valid region of dim=1 does not fit shape (1, 5): 2 lengths for 1 examples. It is that "
+        "of 'enc*'; a pattern with a leaf, as in 'encoder/out.1', means one tensor of a module"
+    )
 
 
 def test_regions_hold_for_calls_and_outputs_only():
     regions = {"*": LengthRegion(1, (1,))}
-    held = {kind for kind in Kind if match(regions, Site(kind, "x")) is not None}
+    held = {kind for kind in Kind if match(regions, Site(kind, "x"), (1, 4)) is not None}
     assert held == {Kind.INPUT, Kind.ACTIVATION, Kind.ACTIVATION_GRADIENT, Kind.OUTPUT}
 
 
@@ -105,9 +124,6 @@ def test_what_is_padded_is_not_compared_and_what_is_valid_is():
     outcome = judge(candidate, reference, EXACT, region=region)
     assert outcome.metrics is not None
     assert (outcome.verdict, outcome.elements, outcome.metrics.worst_index) == (Verdict.DIFFERS, 10, (1, 3))
-
-
-MASK = torch.tensor([[True, True, False], [True, False, True]])
 
 
 def masked(dim: Any = None, mask: Any = MASK, batch: Any = None) -> Region:
@@ -176,6 +192,7 @@ def test_a_mask_that_does_not_fit_is_refused(dim: Any, mask: Any, shape: Any, me
         ({"dim": 1, "lengths": [1], "mask": MASK}, "lengths or a mask, one of the two"),
         ({"lengths": [1]}, r"Valid\(dim=None, lengths=...\): lengths count along one dimension"),
         ({"dim": (1, 2), "lengths": [1]}, "along one dimension"),
+        ({"dim": 0, "lengths": [1]}, "dimension 0 holds the examples"),
     ],
 )
 def test_a_region_is_of_lengths_or_of_a_mask(arguments: Any, message: str):

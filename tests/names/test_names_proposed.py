@@ -124,7 +124,9 @@ def test_two_norms_of_one_block_are_a_tie_and_refused():
     assert tie.what == "all 1.0, float32 (2,)"
 
 
-def test_names_within_modules_that_are_certain_tell_a_tie_apart():
+def test_names_within_modules_that_are_certain_make_a_tie_a_guess():
+    """Two norms that hold the same may have changed places between the implementations, whatever they are called."""
+
     def block(name: str) -> dict[str, torch.Tensor]:
         return {
             f"{name}.{i}.{key}": value
@@ -137,7 +139,65 @@ def test_names_within_modules_that_are_certain_tell_a_tie_apart():
             }.items()
         }
 
-    assert proved(block("x"), block("a.b")) == dict(zip(block("x"), block("a.b"), strict=True))
+    found = propose(block("x"), block("a.b"))
+    assert {match.candidate: match.target for match in found.matches} == dict(
+        zip(block("x"), block("a.b"), strict=True)
+    )
+    assert {match.candidate for match in found.guesses} == {
+        f"x.{i}.{norm}.g" for i in range(2) for norm in ("n1", "n2")
+    }
+    assert {match.why for match in found.guesses} == {"equal content and name"}
+
+
+def test_one_value_alone_proves_nothing_where_other_weights_differ():
+    candidate = {"fc.w": tensor(2, 3), "fc.b": torch.zeros(3), "g": torch.ones(())}
+    reference = {"a.w": tensor(2, 3, seed=1), "b.gain": torch.zeros(3), "s": torch.ones(())}
+    found = propose(candidate, reference)
+    assert not found.proved
+    assert {(match.candidate, match.target, match.why) for match in found.guesses} == {
+        ("fc.w", "a.w", "shape and order"),
+        ("fc.b", "b.gain", "equal content"),
+        ("g", "s", "equal content"),
+    }
+
+
+def test_one_value_alone_is_proved_where_nothing_else_is_left():
+    candidate = {"fc.w": tensor(2, 3), "norm.g": torch.ones(3), "norm.b": torch.zeros(3)}
+    reference = {"lin.w": candidate["fc.w"], "ln.g": torch.ones(3), "ln.b": torch.zeros(3)}
+    assert proved(candidate, reference) == {"fc.w": "lin.w", "norm.g": "ln.g", "norm.b": "ln.b"}
+
+
+def test_the_last_norm_is_proved_beside_blocks_whose_norms_are_tied():
+    def model(blocks: str, norms: tuple[str, str], last: str) -> dict[str, torch.Tensor]:
+        made = {f"{blocks}.{i}.{key}": tensor(2, 3, seed=ord(key) + i) for i in range(2) for key in "uw"}
+        made |= {f"{blocks}.{i}.{norm}.g": torch.ones(2) for i in range(2) for norm in norms}
+        return made | {f"{last}.g": torch.ones(2)}
+
+    found = propose(model("x", ("p", "q"), "norm"), model("a", ("r", "s"), "ln_f"))
+    assert ("norm.g", "ln_f.g") in {(match.candidate, match.target) for match in found.proved}
+    assert [len(tie.candidate) for tie in found.ties] == [2, 2]
+
+
+def test_what_a_certain_module_lacks_is_not_proved_from_outside_of_it():
+    candidate = {"x.lin.w": tensor(2, 2), "x.scale": torch.zeros(2)}
+    reference = {"a.lin.w": tensor(2, 2), "a.lin.b": torch.zeros(2)}
+    found = propose(candidate, reference)
+    assert [match.candidate for match in found.proved] == ["x.lin.w"]
+    assert [(match.candidate, match.why) for match in found.guesses] == [("x.scale", "equal content")]
+
+
+def test_a_matrix_that_is_its_own_transpose_is_not_taken_for_transposed():
+    made = {"fc.w": tensor(2, 3), "fc.lora": torch.zeros(3, 3)}
+    found = propose(made, {"lin.w": made["fc.w"], "lin.b": made["fc.lora"]})
+    assert [match.target for match in found.proved] == ["lin.w", "lin.b"]
+    found = propose({"a": made["fc.w"].T, "b.z": torch.zeros(3, 3)}, {"a": made["fc.w"], "b.z": torch.zeros(3, 3)})
+    assert [match.target for match in found.proved] == [transposed("a"), "b.z"]
+
+
+def test_one_value_is_not_proved_beside_another_of_its_shape_that_differs():
+    candidate = {"x.w": tensor(2, 2), "x.b": torch.zeros(2), "x.g": tensor(2)}
+    reference = {"a.w": tensor(2, 2), "a.bias": tensor(2, seed=1), "a.gain": torch.zeros(2)}
+    assert [match.candidate for match in propose(candidate, reference).proved] == ["x.w"]
 
 
 def test_a_neighbour_of_another_depth_proves_nothing():

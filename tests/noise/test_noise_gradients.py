@@ -12,9 +12,10 @@ from pytest_parity.report.lines import summary_line
 from pytest_parity.session import Parity
 
 BIAS = "gradient/blocks.0.attention.key.bias"
+SQUARES = "optimizer/blocks.0.attention.key.bias/exp_avg_sq"
 
 
-def changed(change: Callable[[torch.Tensor], torch.Tensor | None]) -> Callable[[Parity], None]:
+def changed(change: Callable[[torch.Tensor], torch.Tensor | None], steps: int = 1) -> Callable[[Parity], None]:
     """Training of the rewrite, the gradient of a key's bias changed."""
 
     def make() -> torch.nn.Module:
@@ -24,7 +25,7 @@ def changed(change: Callable[[torch.Tensor], torch.Tensor | None]) -> Callable[[
         attention.key.bias.register_hook(change)
         return model
 
-    return training(make, steps=1)
+    return training(make, steps=steps)
 
 
 def test_a_rewrite_passes_though_nothing_but_rounding_is_left(studio: Studio):
@@ -57,6 +58,14 @@ def test_more_than_the_floor_allows_fails(studio: Studio):
     failure = studio.failure(changed(lambda gradient: gradient + size))
     assert failure.comparison is not None
     assert [delta.site for delta in failure.comparison.failures] == [BIAS]
+
+
+def test_noise_a_few_times_as_large_may_be_squared_by_the_optimizer(studio: Studio):
+    studio.record(training(tower, steps=2), draws=3)
+    comparison = studio.check(changed(lambda gradient: 5 * gradient, steps=2), collect=True)
+    squares = next(delta for delta in comparison.deltas if delta.site == SQUARES and delta.step == 1)
+    assert squares.noise is not None
+    assert 10 < squares.noise.norm_ratio < squares.noise.factor == 100
 
 
 def test_a_gradient_that_is_absent_fails(studio: Studio):

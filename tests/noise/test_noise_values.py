@@ -90,6 +90,39 @@ def test_where_even_float64_cannot_hold_squares_there_is_no_floor(studio: Studio
     assert studio.record(value(lambda x: x * 1.1 * size, torch.float64), draws=3).noise is None
 
 
+def tailed(size: float) -> Function:
+    """A value whose last element is nothing beside the others, and may be off by rounding alone."""
+    return lambda x: torch.cat([x * 1.1, x[-1:] * 1.1 * size])
+
+
+@pytest.mark.parametrize("size", [1e-28, 1e-35, 1e-39])
+def test_rounding_in_the_tail_alone_passes(studio: Studio, size: float):
+    def rounded(x: torch.Tensor) -> torch.Tensor:
+        y = tailed(size)(x)
+        y[-1] = torch.nextafter(y[-1], torch.tensor(torch.inf))
+        return y
+
+    studio.record(value(tailed(size)), draws=3)
+    assert studio.check(value(rounded)).passed
+    assert "output y" in str(studio.failure(value(lambda x: rounded(x) * 1.0001)))
+
+
+def test_what_another_implementation_flushes_to_zero_passes(studio: Studio):
+    """Some kernels keep what is below the smallest normal number, others do not."""
+
+    def nothing_or(tiny: float) -> Function:
+        return lambda x: torch.where(torch.arange(6) == 0, x.sign() * tiny, 0.0)
+
+    studio.record(value(nothing_or(0.0)), draws=3)
+    assert studio.check(value(nothing_or(1e-38))).passed
+    assert "output y" in str(studio.failure(value(nothing_or(1e-36))))
+
+
+def test_in_float16_there_is_no_flushing(studio: Studio):
+    studio.record(value(lambda x: x * 0, torch.float16), draws=3)
+    assert "output y" in str(studio.failure(value(lambda x: x.sign() * 2e-6, torch.float16)))
+
+
 def test_huge_against_nothing_in_float64_fails(studio: Studio):
     studio.record(value(lambda x: x * 1.1 * 1e200, torch.float64), draws=3)
     assert "output y" in str(studio.failure(value(lambda x: x * 0, torch.float64)))

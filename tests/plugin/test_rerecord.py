@@ -173,6 +173,27 @@ def test_an_empty_reason_is_a_usage_error(recorded: Path, pytester: pytest.Pytes
     result.stderr.fnmatch_lines(["*--parity-reason is empty; say in a line why the goldens are recorded again"])
 
 
+def test_the_environment_of_a_golden_that_cannot_be_read_is_no_reason(run: Run, twice: Path):
+    path = twice / CASE / "golden.json"
+    path.write_bytes(path.read_bytes()[:-9])
+    before = contents(twice / "golden")
+    result = run("--parity-record", "--parity-reason", "env")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        ["*the reason 'env' cannot be checked, since the golden that is there cannot be read: *"]
+    )
+    assert contents(twice / "golden") == before
+
+
+@pytest.mark.parametrize("moves", [True, False])
+def test_quiet_says_what_moved_and_no_more(run: Run, twice: Path, monkeypatch: pytest.MonkeyPatch, *, moves: bool):
+    if not moves:
+        monkeypatch.delenv("SCALE")
+    shown = "\n".join(run("-q", *REASON).stdout.lines)
+    assert ("  in place of the golden that was there: 1 moved beyond it" in shown) is moves
+    assert ("test_one/test_value: recorded" in shown) is moves
+
+
 def test_a_tensor_that_cannot_be_read_is_noted_and_the_history_stays(
     twice: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ):

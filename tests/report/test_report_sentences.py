@@ -25,8 +25,8 @@ def test_a_module():
         "(reference: encoder.layers.1.conv)"
     )
     assert first_line(Fault.MODULE, site, "conv", after="activation/encoder.layers.1.conv.glu#0/out") == (
-        "nest/tiny step 3: conv is the first module whose output differs while its inputs agree, and so does "
-        "activation/encoder.layers.1.conv.glu#0/out inside it"
+        "nest/tiny step 3: conv is the first module whose output differs while its inputs agree; inside it, "
+        "activation/encoder.layers.1.conv.glu#0/out still agrees"
     )
 
 
