@@ -1,11 +1,13 @@
 """What recording and checking cost, as ratios to the plain training step, and in memory.
 
 ``python -m benchmarks.overhead`` measures plain, recording and checking steps in interleaved rounds and prints medians,
-then the figures as one JSON object: ``record`` (``record_cold`` without the pages touched before, see ``warm``) and ``check`` on the GPT (checking as it streams, no memory budget),
-``check_equal`` with an identical candidate, ``check_all_fail`` where every floating site fails, ``check_kept`` within
-the memory budget, ``commit_s`` for the commit with its fsync, which is in no ratio, ``record_memory_mb`` and
-``check_memory_mb`` above the plain step's peak, in processes of their own, and ``tiny_record`` and ``tiny_check`` on 200
-tiny modules.
+then the figures as one JSON object: ``record`` (``record_cold`` without the pages touched before, see ``warm``) and
+``check`` on the GPT (checking as it streams, no memory budget, by rtol and atol), ``check_floors`` with the noise floors in
+their place, ``floors`` that to ``check`` in the same round, ``check_equal`` with an identical candidate,
+``check_all_fail`` where every floating site fails, ``check_kept`` within the memory budget, ``commit_s`` for the commit with
+its fsync, which is in no ratio, ``noise_s`` for the floors of a recording and ``noise_runs``, ``record_memory_mb`` and
+``check_memory_mb`` above the plain step's peak, in processes of their own, and ``tiny_record`` and ``tiny_check`` on 200 tiny
+modules. ``--floors`` measures ``check`` and ``check_floors`` alone.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ SLIGHTLY = 1 + 2e-7
 WRONG = 1.5
 BUDGET = 2 << 30
 WARM = 600 << 20
+DRAWS = 3
 
 
 @dataclass(frozen=True)
@@ -49,13 +52,16 @@ class Way:
     factor: float = 1.0
     memory: int = 0
     warm: bool = True
+    floors: bool = False
 
 
+NOISY = Way(Mode.RECORD, floors=True)
 WAYS = {
     "plain": Way(None),
     "record": Way(Mode.RECORD),
     "record_cold": Way(Mode.RECORD, warm=False),
     "check": Way(Mode.CHECK, SLIGHTLY),
+    "check_floors": Way(Mode.CHECK, SLIGHTLY, floors=True),
     "check_equal": Way(Mode.CHECK),
     "check_all_fail": Way(Mode.CHECK, WRONG),
     "check_kept": Way(Mode.CHECK, SLIGHTLY, BUDGET),
@@ -69,6 +75,11 @@ class Taken:
     step: float
     end: float = 0.0
     result: Comparison | Recorded | None = None
+
+    @property
+    def whole(self) -> float:
+        """Seconds with the end."""
+        return self.step + self.end
 
 
 def warm(root: Path) -> None:
@@ -94,21 +105,29 @@ def run(work: Workload, way: Way, root: Path, case: str) -> Taken:
         for batch in work.batches:
             work.step(batch)
         return Taken((time.perf_counter() - begin) / len(work.batches))
-    settings = Settings(mode=way.mode, case=case, root=root, out=root / "out", memory=way.memory)
+    settings = Settings(
+        mode=way.mode, case=case, root=root, out=root / "out", memory=way.memory, draws=DRAWS if way.floors else 0
+    )
     parity = Parity(settings)
-    with parity.watch(work.model, optimizer=work.optimizer, kinds=KINDS, tolerances=TOLERANCES) as watch:
-        begin = time.perf_counter()
-        for batch in watch.steps(work.batches):
-            work.step(batch)
-        step = (time.perf_counter() - begin) / len(work.batches)
+    begin = time.perf_counter()
+    body(work, parity, floors=way.floors)
+    step = (time.perf_counter() - begin) / len(work.batches)
     result: Comparison | Recorded | None
     begin = time.perf_counter()
     try:
-        result = parity.finish()
+        result = parity.finish(parity.repeating(lambda again: body(work, again)) if way.floors else None)
     except ParityFailure:
         result = parity.comparison()
         parity.abandon()
     return Taken(step, time.perf_counter() - begin, result)
+
+
+def body(work: Workload, parity: Parity, *, floors: bool = False) -> None:
+    """The test."""
+    tolerances = None if floors else TOLERANCES
+    with parity.watch(work.model, optimizer=work.optimizer, kinds=KINDS, tolerances=tolerances) as watch:
+        for batch in watch.steps(work.batches):
+            work.step(batch)
 
 
 def confirm(name: str, taken: Taken) -> None:
@@ -120,6 +139,7 @@ def confirm(name: str, taken: Taken) -> None:
     counts = result.counts
     wanted = {
         "check": ("close",),
+        "check_floors": ("close",),
         "check_kept": ("close",),
         "check_equal": ("equal",),
         "check_all_fail": ("differs",),
@@ -138,7 +158,7 @@ def rounds(work: Workload, ways: dict[str, Way], count: int, case: str) -> dict[
     taken: dict[str, list[Taken]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
-        run(work, WAYS["record"], root, case)
+        taken["noise"].append(run(work, NOISY, root, case))
         for turn in range(count + 1):
             for name, way in ways.items():
                 result = run(work, way, root, case)
@@ -178,7 +198,7 @@ def ratios(taken: dict[str, list[Taken]]) -> dict[str, float]:
     return {
         name: median(one.step / base for one, base in zip(ways, plain, strict=True))
         for name, ways in taken.items()
-        if name != "plain"
+        if name not in {"plain", "noise"}
     }
 
 
@@ -188,27 +208,51 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--peak", help=argparse.SUPPRESS)
     parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--floors", action="store_true", help="only what checking by floors costs")
     options = parser.parse_args()
     if options.peak:
         print(peak(options.peak, options.root))
         return
+    figures = floors(options.rounds) if options.floors else everything(options.rounds)
+    for name, value in figures.items():
+        print(f"{name:20} {value:10.3f}")
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, medians of {options.rounds} rounds")
+    print(json.dumps({name: round(value, 4) for name, value in figures.items()}))
+
+
+def floors(count: int) -> dict[str, float]:
+    """Checking by floors and by tolerances."""
+    return of_floors(rounds(Workload(GPT, 1), {name: WAYS[name] for name in ("check", "check_floors")}, count, "gpt"))
+
+
+def of_floors(taken: dict[str, list[Taken]]) -> dict[str, float]:
+    """The figures of noise floors: those of whole checks, their ends too."""
+    pairs = zip(taken["check_floors"], taken["check"], strict=True)
+    noise = taken["noise"][0]
+    return {
+        "floors": median(one.whole / other.whole for one, other in pairs),
+        "check_s": median(one.whole for one in taken["check"]),
+        "noise_s": noise.end,
+        "noise_runs": DRAWS + 1,
+    }
+
+
+def everything(count: int) -> dict[str, float]:
+    """All figures."""
     figures = memories(3)
-    gpt = rounds(Workload(GPT, 1), WAYS, options.rounds, "gpt")
-    figures |= ratios(gpt)
+    gpt = rounds(Workload(GPT, 1), WAYS, count, "gpt")
+    figures |= ratios(gpt) | of_floors(gpt)
     figures["commit_s"] = median(one.end for one in gpt["record"])
     figures["plain_s"] = median(one.step for one in gpt["plain"])
     recorded = gpt["record"][0].result
     assert isinstance(recorded, Recorded)
     figures |= {"sites": recorded.sites, "recorded_mb": recorded.size / 1e6}
-    tiny = rounds(
-        Workload(Tiny, 20), {name: WAYS[name] for name in ("plain", "record", "check")}, options.rounds, "tiny"
-    )
+    names = ("plain", "record", "check", "check_floors")
+    tiny = rounds(Workload(Tiny, 20), {name: WAYS[name] for name in names}, count, "tiny")
     figures |= {f"tiny_{name}": ratio for name, ratio in ratios(tiny).items()}
+    figures["tiny_floors"] = of_floors(tiny)["floors"]
     figures["tiny_plain_s"] = median(one.step for one in tiny["plain"])
-    for name, value in figures.items():
-        print(f"{name:20} {value:10.3f}")
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, medians of {options.rounds} rounds")
-    print(json.dumps({name: round(value, 4) for name, value in figures.items()}))
+    return figures
 
 
 if __name__ == "__main__":

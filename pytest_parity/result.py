@@ -43,7 +43,8 @@ class Verdict(str, Enum):
     EMPTY = "empty"
     """On both sides, and no element there to compare, or, of what comes out of a step, none that is finite."""
     VACUOUS = "vacuous"
-    """Within a tolerance that could not have failed: atol is not below the reference's largest magnitude."""
+    """Within a tolerance that zeros would be within: atol is not below the reference's largest magnitude, rtol not below
+    1, or the declared factor takes a noise floor to the reference's norm."""
     BELOW_NOISE = "below_noise"
     UNOBSERVABLE = "unobservable"
     """Inside a compiled region, where no hook fires."""
@@ -266,6 +267,7 @@ class Coverage:
 
     Parameters by name, module calls by step, name and index; of a parameter or a call that counts as compared every
     recorded site was. Elements are those inside of valid regions; how many were compared is ``Comparison.elements``.
+    ``outside`` counts those that valid regions leave out.
     """
 
     parameters: int = 0
@@ -273,6 +275,7 @@ class Coverage:
     calls: int = 0
     calls_recorded: int = 0
     elements_recorded: int = 0
+    outside: int = 0
     ignored: dict[str, int] = field(default_factory=dict)
     """Each pattern of ``ignore`` that has found a site, to the number of recorded sites that it excepts."""
 

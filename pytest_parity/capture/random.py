@@ -41,6 +41,11 @@ class Streams:
         if self.policy != "off":
             self.seed_all(f"{step}|{moment}")
 
+    def seed_loop_end(self) -> None:
+        """Seed them behind the last step: the one side has asked its loader for another batch, the other has none."""
+        if self.policy != "off":
+            self.seed_all("end")
+
     def seed_test(self) -> None:
         """Seed every generator of every device, so that what a test builds before it watches is the same each time."""
         self.seed_all("test")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  argparse has no other name for it
 
-__all__ = ["add_json", "add_root", "default_root", "open_golden", "places", "say", "write_json"]
+__all__ = ["add_json", "add_root", "default_root", "open_golden", "places", "say", "size_on_disk", "write_json"]
 
 
 def add_root(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +51,14 @@ def open_golden(name: str, root: Path | None) -> Golden:
     path, below = Path(name), default_root(root)
     is_path = path.is_dir() and ((path / MANIFEST).is_file() or not (below / path / MANIFEST).is_file())
     return Golden.open(path) if is_path else Golden.find(below, name)
+
+
+def size_on_disk(golden: Golden) -> int:
+    """Bytes of a golden's files, the manifest and the noise floors among them; raises ``OSError`` where one is not there."""
+    from pytest_parity.golden.noise import FILE  # noqa: PLC0415
+
+    further = [MANIFEST, *([FILE] if golden.manifest.get("noise") else [])]
+    return sum((golden.path / name).stat().st_size for name in (*further, *golden.manifest["files"]))
 
 
 def places(path: Path) -> list[tuple[str, Path]]:

@@ -117,15 +117,16 @@ def _state(path: Path) -> Tensors:
     from safetensors import SafetensorError  # noqa: PLC0415
     from safetensors.torch import load_file  # noqa: PLC0415
 
-    from pytest_parity.contract.wrappers import strip_wrappers  # noqa: PLC0415
+    from pytest_parity.contract.wrappers import stored_names  # noqa: PLC0415
 
     golden = next((place for place in path.absolute().parents[:2] if (place / MANIFEST).is_file()), None)
     if golden is not None:
         raise UsageError(f"{path} is a file of the golden in {golden}; give that directory")
     try:
-        return {strip_wrappers(name): tensor for name, tensor in load_file(path).items()}
+        state = load_file(path)
     except SafetensorError as error:
         raise UsageError(f"{path} cannot be read as safetensors: {error}") from None
+    return {name: state[stored] for stored, name in stored_names(state).items()}
 
 
 def _weights(golden: Golden) -> Tensors:

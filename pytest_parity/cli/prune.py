@@ -29,6 +29,8 @@ __all__ = ["add_parser", "run"]
 
 _REPORTER = "pytest_parity.plugin.collected"
 _SHOWN = 5
+_COLLECTED = (0, 5)
+"""Exit statuses of pytest that has collected tests, or none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,8 @@ def _collect(arguments: list[str]) -> Collected:
             check=False,
         )
         plain: dict[str, Any] | None = json.loads(told.read_text(encoding="utf-8")) if told.exists() else None
+    if plain is None and done.returncode in _COLLECTED:
+        raise UsageError("pytest ran without the plugin parity, so nothing is known of the tests' cases")
     if plain is None:
         raise UsageError(f"pytest could not collect the tests (exit status {done.returncode}): {_why(done)}")
     return Collected(Path(plain["root"]), frozenset(plain["cases"]), tuple(plain["gaps"]))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from pytest_parity.cli.common import add_json, add_root, open_golden, say, write_json
+from pytest_parity.cli.common import add_json, add_root, open_golden, say, size_on_disk, write_json
 from pytest_parity.report.words import amount, number, size, steps_words
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def contents(golden: Golden) -> dict[str, Any]:
         "schema": manifest["schema"],
         "steps": list(golden.steps),
         "sites": sum(kind["sites"] for kind in kinds.values()),
-        "bytes_on_disk": sum(record["size"] for record in manifest["files"].values()),
+        "bytes_on_disk": size_on_disk(golden),
         "loss": {step: info["loss"] for step, info in manifest["steps"].items() if "loss" in info},
         "settings": manifest["settings"],
         "environment": provenance.pop("environment", {}),

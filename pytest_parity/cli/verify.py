@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_parity.cli.common import add_json, default_root, places, say, write_json
+from pytest_parity.cli.common import add_json, default_root, places, say, size_on_disk, write_json
 from pytest_parity.errors import GoldenError, UsageError
+from pytest_parity.golden.cases import MANIFEST
 from pytest_parity.report.words import amount, size
 
 if TYPE_CHECKING:
@@ -17,6 +20,10 @@ if TYPE_CHECKING:
     from pytest_parity.golden.reader import Golden
 
 __all__ = ["add_parser", "problems", "run"]
+
+_STEP = re.compile(r"step_\d+")
+_KINDS = ("batch", "inputs", "activation", "outputs", "loss", "gradients", "updated_weights")
+"""Files of a step that a training script's checkpoint would not have."""
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -61,12 +68,23 @@ def _cases(paths: Iterable[Path]) -> list[tuple[str, Path]]:
     """What is to be verified, each once; every path has something, before anything is read."""
     found: dict[Path, tuple[str, Path]] = {}
     for path in paths:
-        there = places(path)
+        there = [*places(path), *_headless(path)]
         if not there:
             raise UsageError(f"there is no golden at or below {path}; record one with: pytest --parity-record")
         for name, directory in there:
-            found.setdefault(directory.resolve(), (name, directory))
+            found.setdefault(directory.resolve(), (name if name != "." else directory.resolve().name, directory))
     return list(found.values())
+
+
+def _headless(path: Path) -> Iterator[tuple[str, Path]]:
+    """Directories below that hold a golden's steps and no manifest, by name."""
+    for folder, names, files in os.walk(path):
+        if MANIFEST in files:
+            names[:] = []
+        steps = [Path(folder) / name for name in names if _STEP.fullmatch(name)]
+        if any(any(step.glob(f"{kind}*.safetensors")) for step in steps for kind in _KINDS):
+            yield Path(folder).relative_to(path).as_posix(), Path(folder)
+        names[:] = [name for name in names if not name.startswith(".")]
 
 
 def _verified(name: str, directory: Path) -> dict[str, Any]:
@@ -75,9 +93,10 @@ def _verified(name: str, directory: Path) -> dict[str, Any]:
     try:
         with Golden.open(directory) as golden:
             wrong = list(problems(golden))
-            sites = 0 if wrong else sum(len(golden.entries(step)) for step in golden.steps)
-            total = sum(record["size"] for record in golden.manifest["files"].values())
-            return {"case": golden.case, "sites": sites, "bytes": total, "problems": wrong}
+            if wrong:
+                return {"case": golden.case, "sites": 0, "bytes": 0, "problems": wrong}
+            sites = sum(len(golden.entries(step)) for step in golden.steps)
+            return {"case": golden.case, "sites": sites, "bytes": size_on_disk(golden), "problems": []}
     except GoldenError as error:
         return {"case": name, "sites": 0, "bytes": 0, "problems": [str(error)]}
 

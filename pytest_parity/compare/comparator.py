@@ -330,6 +330,9 @@ class Comparator:
 
     @property
     def _tally_now(self) -> Tally:
+        entries = self._scope.recorded.values() if self.regions else ()
+        whole = ((entry, prod(entry.shape)) for entry in entries if entry.dtype != NONE)
+        self._scope.outside = sum(size - self._elements(entry) for entry, size in whole)
         return self._tally.plus(self._found, self._own, self._scope, self._elements)
 
     def _elements(self, entry: Entry) -> int:

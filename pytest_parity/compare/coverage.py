@@ -144,6 +144,8 @@ class Scope:
         self.paths = frozenset(site.path for site in self.expected if site.kind in CALLS)
         self.uncovered: frozenset[Site] = frozenset()
         """Sites of module calls that have no counterpart, and need none."""
+        self.outside = 0
+        """Elements that valid regions leave out."""
         self._buffers = buffers
 
     def calls(self) -> set[_Call]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from pytest_parity.compare.dtypes import is_exact, same_bits
-from pytest_parity.compare.floor import Distance, noise_of, verdict_of
+from pytest_parity.compare.floor import Distance, default_factor, noise_of, verdict_of
 from pytest_parity.compare.judge import Outcome, Source, StreamJudge, before_values
 from pytest_parity.compare.pieces import Pieces, Scratch
 from pytest_parity.compare.region import Region
@@ -156,6 +156,8 @@ def _judged(distance: Distance | None, entry: Entry, tolerance: Tolerance, floor
     dtype = torch_dtype(entry)
     noise = noise_of(distance, floor, tolerance.factor)
     verdict = verdict_of(noise, floor, exact=is_exact(dtype, dtype))
+    if verdict is Verdict.BELOW_NOISE and floor.norm * default_factor(entry.dtype) < floor.reference:
+        verdict = Verdict.VACUOUS  # it is the factor declared that lets zeros pass, not the noise
     return Outcome(verdict, tolerance, elements=distance.elements, noise=noise)
 
 

@@ -1,4 +1,4 @@
-"""Measuring: a comparator that judges nothing, and keeps by how much each site of a draw has moved."""
+"""Comparators of a recording's further runs: one for the run that moves nothing, one for those that do."""
 
 from __future__ import annotations
 
@@ -22,10 +22,43 @@ from pytest_parity.names import BoundNames
 from pytest_parity.result import Delta, Tolerance, Verdict
 from pytest_parity.site import Kind, Site
 
-__all__ = ["Measured", "Measuring"]
+__all__ = ["Measured", "Measuring", "Repeated"]
 
+_EXACTLY = Tolerance(0.0, 0.0, "a run that moves nothing")
 _WIDE = frozenset({torch.float64, torch.complex128})
 _FLIPPING = frozenset({Kind.INPUT, Kind.ACTIVATION, Kind.OUTPUT})
+
+
+class _Further(Comparator):
+    """Of the reference's own names, all kinds, without a memory."""
+
+    def __init__(self, golden: Golden, *, memory: int = 0) -> None:
+        super().__init__(
+            golden,
+            tolerances=Tolerances(),
+            kinds=frozenset(Kind),
+            memory=memory,
+            names=BoundNames.identity(),
+        )
+
+
+class Repeated(_Further):
+    """Whether a test gives the same twice: every value must be equal, whatever tolerances it and its calls declare."""
+
+    def _compare(self, entry: Entry, value: torch.Tensor | None, call: Tolerance | None) -> Outcome:  # noqa: ARG002
+        return super()._compare(entry, value, _EXACTLY)
+
+    def _compare_update(
+        self,
+        entry: Entry,
+        start: Entry,
+        new: torch.Tensor,
+        own: torch.Tensor | None,
+        call: Tolerance | None,  # noqa: ARG002
+        *,
+        led: bool,
+    ) -> Outcome:
+        return super()._compare_update(entry, start, new, own, _EXACTLY, led=led)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +79,11 @@ class Measured:
     """The rounding of the dtype that sums are kept in."""
 
 
-class Measuring(Comparator):
+class Measuring(_Further):
     """What a draw of a reference moved, by step and order: ``sites``, and of updates by its own gradients ``own``."""
 
     def __init__(self, golden: Golden, *, memory: int) -> None:
-        super().__init__(
-            golden,
-            tolerances=Tolerances(),
-            kinds=frozenset(Kind),
-            memory=memory,
-            names=BoundNames.identity(),
-        )
+        super().__init__(golden, memory=memory)
         self.keeps = False
         self._meter = Meter(golden)
         self.sites: dict[tuple[int, int], Measured] = {}

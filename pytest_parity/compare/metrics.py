@@ -56,8 +56,8 @@ class Accumulator:
 
     @property
     def vacuous(self) -> bool:
-        """Whether the tolerance could not have failed: ``atol`` is not below the reference's largest magnitude."""
-        return not self._exact and self._atol > 0 and self._largest <= self._atol
+        """Whether zeros would have passed: ``atol`` is not below the reference's largest magnitude, or ``rtol`` not below 1."""
+        return not self._exact and (self._rtol >= 1 or self._largest <= self._atol > 0)
 
     def add(self, actual: torch.Tensor, expected: torch.Tensor, slack: torch.Tensor | None = None) -> None:
         """Take two flat pieces of one length; ``slack`` (float64) is allowed besides, element by element."""

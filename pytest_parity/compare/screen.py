@@ -28,14 +28,15 @@ class Screen:
         self._work = screen_dtype(dtype)
         guard = 0.0 if self._work is None else 1.0 - _GUARD * torch.finfo(self._work).eps
         self._rtol = tolerance.rtol * guard
+        self._zeros_pass = tolerance.rtol >= 1
         self._bound = tolerance.atol * guard
         self._atol = tolerance.atol
         self.largest = 0.0
 
     @property
     def vacuous(self) -> bool:
-        """Whether, from the pieces seen, ``atol`` is not known to be below the reference's largest magnitude."""
-        return self._atol > 0 and self.largest <= self._atol
+        """Whether zeros would pass, as far as the pieces seen tell: see ``Accumulator``."""
+        return self._zeros_pass or self.largest <= self._atol > 0
 
     def __call__(self, actual: torch.Tensor, expected: torch.Tensor) -> bool:
         """Whether two flat pieces of one dtype are certainly within tolerance."""

@@ -73,10 +73,11 @@ class Units:
     calls: int = 0
     calls_recorded: int = 0
     elements: int = 0
+    outside: int = 0
     ignored: Counter[str] = field(default_factory=Counter)
 
     def plus(self, scope: Scope, *, lacking: Iterable[Site], elements: int) -> Units:
-        """With another step's; of ``lacking`` sites nothing was compared, ``elements`` were recorded."""
+        """With another step's; of ``lacking`` sites nothing was compared, ``elements`` were recorded inside of regions."""
         calls, recorded, compared, parameters = scope.without(lacking)
         whole = {name: name in compared and self.parameters.get(name, True) for name in parameters}
         return Units(
@@ -84,6 +85,7 @@ class Units:
             self.calls + calls,
             self.calls_recorded + recorded,
             self.elements + elements,
+            self.outside + scope.outside,
             self.ignored + scope.ignored_counts(),
         )
 
@@ -95,6 +97,7 @@ class Units:
             calls=self.calls,
             calls_recorded=self.calls_recorded,
             elements_recorded=self.elements,
+            outside=self.outside,
             ignored=dict(self.ignored),
         )
 

@@ -20,7 +20,6 @@ __all__ = [
     "compare_structures",
     "count_difference",
     "describe",
-    "strip_wrappers",
     "unmatched_modules",
 ]
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 
-__all__ = ["strip_wrappers", "wrapped_child"]
+__all__ = ["stored_names", "strip_wrappers", "wrapped_child"]
 
 _MARKED = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 _PARALLEL = (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel)
@@ -19,20 +21,28 @@ def wrapped_child(module: torch.nn.Module) -> str | None:
     return next((name for name in _MARKED if name in children), None)
 
 
-def strip_wrappers(name: str, model: torch.nn.Module | None = None) -> str:
-    """A dotted name without the components that wrappers add, anywhere in it.
+def strip_wrappers(name: str, model: torch.nn.Module) -> str:
+    """A dotted name of a model without the components that wrappers add, anywhere in it.
 
-    With the model that the name belongs to, ``module`` is dropped only below a data-parallel wrapper, so that a
-    model's own attribute of that name stays. Without one (the keys of a stored state) every ``module`` goes.
+    ``module`` is dropped only below a data-parallel wrapper, so that a model's own attribute of that name stays.
     """
-    parts = name.split(".")
-    if model is None:
-        return ".".join(part for part in parts if part not in _MARKED and part != _PARALLEL_CHILD)
     kept = []
     at: torch.nn.Module | None = model
-    for part in parts:
+    for part in name.split("."):
         if at is None or part != wrapped_child(at):
             kept.append(part)
         child = getattr(at, part, None)  # the last part may be a tensor's
         at = child if isinstance(child, torch.nn.Module) else None
     return ".".join(kept)
+
+
+def stored_names(names: Iterable[str]) -> dict[str, str]:
+    """The names of a stored state without what wrappers add, by name.
+
+    There is no model to tell a data-parallel wrapper's ``module`` from one of the model's own: it is the wrapper's where
+    all names begin with it.
+    """
+    found = {name: [part for part in name.split(".") if part not in _MARKED] for name in names}
+    while found and all(len(parts) > 1 and parts[0] == _PARALLEL_CHILD for parts in found.values()):
+        found = {name: parts[1:] for name, parts in found.items()}
+    return {name: ".".join(parts) for name, parts in found.items()}

@@ -204,7 +204,7 @@ class _Scaled(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, value: torch.Tensor, size: float) -> torch.Tensor:
         context.size = size
-        return value.view_as(value)
+        return value.clone()  # a view, a module behind it could not change in place
 
     @staticmethod
     def backward(context: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:

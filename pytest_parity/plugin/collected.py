@@ -14,7 +14,7 @@ from pytest_parity.plugin.complaints import covers_everything
 from pytest_parity.plugin.options import OPTIONS
 from pytest_parity.plugin.text import shortened
 
-__all__ = ["pytest_configure", "pytest_make_collect_report", "pytest_sessionfinish"]
+__all__ = ["pytest_configure", "pytest_ignore_collect", "pytest_make_collect_report", "pytest_sessionfinish"]
 
 _UNSEEN: pytest.StashKey[list[str]] = pytest.StashKey()
 
@@ -22,6 +22,22 @@ _UNSEEN: pytest.StashKey[list[str]] = pytest.StashKey()
 def pytest_configure(config: pytest.Config) -> None:
     """Begin with nothing unseen."""
     config.stash[_UNSEEN] = []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> Generator[None, bool | None, bool | None]:
+    """Note what a conftest leaves out, as some do where there is no GPU; what pytest itself never enters has no tests."""
+    ignored = yield
+    if ignored and not _never_entered(collection_path, config.getini("norecursedirs")):
+        config.stash[_UNSEEN].append(str(collection_path))
+    return ignored
+
+
+def _never_entered(path: Path, patterns: list[str]) -> bool:
+    if path.is_file():
+        return path.suffix != ".py"
+    environment = any((path / name).exists() for name in ("pyvenv.cfg", "conda-meta"))
+    return environment or path.name == "__pycache__" or any(path.match(pattern) for pattern in patterns)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -45,6 +61,6 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         gaps.append("these arguments leave tests out")
     unseen = config.stash[_UNSEEN]
     if unseen:
-        gaps.append(f"skipped or failed as a whole: {shortened(unseen)}")
+        gaps.append(f"left out, skipped or failed as a whole: {shortened(unseen)}")
     told = {"root": str(config.stash[OPTIONS].root), "cases": sorted(config.stash[CASES].owners), "gaps": gaps}
     Path(os.environ["PARITY_COLLECTED"]).write_text(json.dumps(told), encoding="utf-8")

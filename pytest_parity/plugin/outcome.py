@@ -26,6 +26,8 @@ _PARITY = pytest.StashKey["Parity"]()
 """What the test holds."""
 AGAIN = pytest.StashKey["Run"]()
 """While a test is run again for the noise floor: the run that takes the recording's place."""
+_REPEATED = pytest.StashKey["Parity"]()
+"""What it holds then, until its body ends: its teardown comes when other things have the generators."""
 _CONCLUSION = pytest.StashKey[Comparison | Recorded | None]()
 """What came of it: a comparison as far as it got, a recording, or nothing."""
 
@@ -34,10 +36,8 @@ _CONCLUSION = pytest.StashKey[Comparison | Recorded | None]()
 def holding(item: pytest.Item, parity: Parity) -> Iterator[None]:
     """From the fixture's set-up to its teardown, the report made in between; a test that is run again starts anew."""
     if AGAIN in item.stash:
-        try:
-            yield
-        finally:
-            parity.close()
+        item.stash[_REPEATED] = parity
+        yield
         return
     item.stash[_PARITY] = parity
     _forget(item)
@@ -97,11 +97,17 @@ def _again(item: pytest.Item, rerunner: Rerunner, run: Run) -> None:
     """Run a test's body again; what ends it, as an error like any other."""
     item.stash[AGAIN] = run
     try:
-        rerunner.run()
+        rerunner.run(partial(_close_repeated, item))
     except (pytest.skip.Exception, pytest.fail.Exception, pytest.xfail.Exception) as outcome:
         raise RuntimeError(f"{type(outcome).__name__.lower()}: {outcome}") from outcome
     finally:
         del item.stash[AGAIN]
+
+
+def _close_repeated(item: pytest.Item) -> None:
+    if _REPEATED in item.stash:
+        item.stash[_REPEATED].close()
+        del item.stash[_REPEATED]
 
 
 @contextmanager

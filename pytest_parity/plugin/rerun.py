@@ -4,13 +4,14 @@ Function-scoped fixtures are torn down and set up anew. What lives longer would 
 already, a class's counter has counted. So the values of fixtures of wider scopes, the attributes of the test's class and
 the globals of its module are copied before the first run, together, so that an optimizer still holds its model's
 parameters; each further run gets a copy of those copies, and in the end everyone has the first run's own objects back.
-What cannot be copied is shared. The random generators start where they did, each time.
+What cannot be copied is shared. The random generators start each time where they were when the function-scoped fixtures were
+set up for the first run: after those of wider scopes, which are not set up again.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,8 @@ class Rerunner:
 
         self._item = item
         self._first = True
+        self._narrow = False
+        """Whether a function-scoped fixture has been set up."""
         self.error: Exception | None = None
         """What the fixtures of the first run raised when they were torn down."""
         self._generators: Generators = Generators.now()
@@ -46,16 +49,33 @@ class Rerunner:
                 self.keep(fixture, fixture.cached_result[0])
         self._places = [(place, self._copied(_state(place)), frozenset(vars(place))) for place in _places(item)]
 
+    def set_up(self, fixture: pytest.FixtureDef[Any], value: Any) -> None:
+        """Take note of a fixture that the test's first run has set up."""
+        from pytest_parity.session.memory import Generators  # noqa: PLC0415
+
+        if fixture.scope == "function":
+            self._narrow = True
+            return
+        self.keep(fixture, value)
+        if not self._narrow:
+            self._generators = Generators.now()
+
     def keep(self, fixture: pytest.FixtureDef[Any], value: Any) -> None:
         """Copy the value of a fixture of a wider scope, as it is before the test's body."""
         if fixture not in self._fixtures and not str(getattr(fixture.func, "__module__", "")).startswith(_PYTEST):
             self._fixtures.update(self._copied({fixture: value}))
 
-    def run(self) -> None:
-        """Run the item's body again, its function-scoped fixtures torn down and set up anew before it."""
+    def run(self, ended: Callable[[], None]) -> None:
+        """Run the item's body again, its function-scoped fixtures torn down and set up anew before it.
+
+        ``ended`` is called before everything is as the first run has left it.
+        """
         with self._as_before():
-            self._set_up_again()
-            self._item.runtest()
+            try:
+                self._set_up_again()
+                self._item.runtest()
+            finally:
+                ended()
 
     def _set_up_again(self) -> None:
         item, state = self._item, self._item.session._setupstate  # noqa: SLF001  rerunning plugins all do
@@ -171,9 +191,9 @@ def remember(item: pytest.Item) -> None:
 def pytest_fixture_setup(
     fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
 ) -> Generator[None, object, object]:
-    """A fixture of a wider scope that is set up for a test that will run again: keep it as it is now."""
+    """A fixture that is set up for a test that will run again: of a wider scope it is kept as it is now."""
     result = yield
     rerunner = request._pyfuncitem.stash.get(RERUNNER, None)  # noqa: SLF001  a wider request has no item
-    if rerunner is not None and fixturedef.scope != "function":
-        rerunner.keep(fixturedef, result)
+    if rerunner is not None:
+        rerunner.set_up(fixturedef, result)
     return result

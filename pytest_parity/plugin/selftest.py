@@ -41,7 +41,7 @@ def check_power(item: pytest.Item, parity: Parity, again: Callable[[Run], None] 
         golden = None
     power = _LIVE if golden is None else _CANNOT
     if again is not None and golden is not None:
-        with golden:
+        with golden, parity.left_alone():
             power = Selftest(parity.settings, golden, again, item.config.stash[OPTIONS].selftest_limit).run()
     item.stash[POWER] = power
     if not power.passed:

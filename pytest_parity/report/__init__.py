@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pytest_parity.report.environment import difference_list
 from pytest_parity.report.leak import leak_text, sound_text
 from pytest_parity.report.lines import note_lines, recorded_line, summary_line
 from pytest_parity.report.moved import moved_lines
@@ -9,6 +10,7 @@ from pytest_parity.report.power import power_lines
 from pytest_parity.report.text import failure_text
 
 __all__ = [
+    "difference_list",
     "failure_text",
     "leak_text",
     "moved_lines",

@@ -20,6 +20,8 @@ def coverage_lines(comparison: Comparison) -> list[str]:
         "elements": (comparison.elements, coverage.elements_recorded),
     }
     units = [f"{name} {some:,} of {all_:,}" for name, (some, all_) in pairs.items() if all_]
+    if coverage.outside:
+        units[-1] += f" ({coverage.outside:,} outside of valid regions)"
     ignored = [f"{pattern!r} {amount(count, 'site')}" for pattern, count in coverage.ignored.items()]
     lines = [", ".join(units)] if units else []
     return [*lines, f"ignored by the test: {', '.join(ignored)}"] if ignored else lines

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pytest_parity.report.words import listed, number
 from pytest_parity.result import Character, Comparison, Difference
 from pytest_parity.site import Site
 
-__all__ = ["character_lines", "difference_lines", "difference_words"]
+__all__ = ["character_lines", "difference_lines", "difference_list", "difference_words"]
 
 _SHOWN = 12
 """Lines of differences; the least likely are left out."""
@@ -48,6 +48,11 @@ def difference_words(comparison: Comparison) -> list[str]:
     return [f"{what} {here} (golden: {golden})" for what, golden, here in _differences(comparison)]
 
 
+def difference_list(differences: Sequence[Difference]) -> str:
+    """The first few of them: ``model.width 16 (golden: 8), model.depth 3 (golden: 2)``."""
+    return listed([f"{one.name} {one.here} (golden: {one.golden})" for one in differences], _MODULES)
+
+
 def _differences(comparison: Comparison) -> Iterator[tuple[str, str, str]]:
     """What, the golden's value, the value here: what belongs to the divergence, the environment, all else."""
     alike: dict[tuple[str, str, str, str], list[Difference]] = {}
@@ -63,8 +68,8 @@ def _settings(ones: list[Difference]) -> tuple[str, str, str]:
     """One entry for all modules in which a constant differs in the same way."""
     first = ones[0]
     where = listed([one.where for one in ones], _MODULES)
-    place = "in the configuration" if first.about == "config" else f"of {where}"
-    return f"{first.name} {place}", first.golden, first.here
+    place = " in the configuration" if first.about == "config" else f" of {where}" if where else ""
+    return f"{first.name}{place}", first.golden, first.here
 
 
 def _drift(character: Character) -> str:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pytest_parity.report.coverage import coverage_lines
 from pytest_parity.report.sentence import verdict_sentence
-from pytest_parity.report.words import amount, counted, number, size, steps_words
-from pytest_parity.result import Comparison, Delta, Recorded
+from pytest_parity.report.words import amount, counted, listed, number, size, steps_words
+from pytest_parity.result import Comparison, Delta, Recorded, Verdict
 
-__all__ = ["closest_words", "compared_of", "note_lines", "recorded_line", "summary_line"]
+__all__ = ["VACUOUS", "closest_words", "compared_of", "note_lines", "recorded_line", "summary_line"]
+
+VACUOUS = "vacuous, zeros would have passed there"
+"""Of sites, as a remark."""
+_SHOWN = 3
 
 
 def summary_line(comparison: Comparison) -> str:
@@ -21,9 +25,18 @@ def summary_line(comparison: Comparison) -> str:
 
 def note_lines(result: Comparison | Recorded) -> list[str]:
     """What there is to know besides, to stand below the case's line."""
-    closest = closest_words(result.closest) if isinstance(result, Comparison) and result.passed else ""
-    covered = coverage_lines(result) if isinstance(result, Comparison) else []
-    return [f"  {note}" for note in (*covered, *([closest] if closest else []), *result.notes)]
+    lines = _of_comparison(result) if isinstance(result, Comparison) else []
+    return [f"  {note}" for note in (*lines, *result.notes)]
+
+
+def _of_comparison(comparison: Comparison) -> list[str]:
+    lines = coverage_lines(comparison)
+    if comparison.passed:
+        vacuous = [delta.site for delta in comparison.deltas if delta.verdict is Verdict.VACUOUS]
+        lines += [f"{VACUOUS}: {listed(vacuous, _SHOWN)}"] if vacuous else []
+        closest = closest_words(comparison.closest)
+        lines += [closest] if closest else []
+    return lines
 
 
 def closest_words(closest: Delta | None) -> str:

@@ -114,6 +114,9 @@ def power_lines(case: str, power: Power, *, width: int = 100) -> list[str]:
     lines = [f"{case}: {amount(len(power.tried), 'fault')} tried in {amount(power.runs, 'run')}: {counts}"]
     lines += _indented(_faults(power), words=1)
     lines += [f"  ESCAPED: {_name(one)} ({one.place})" for one in power.ended(ESCAPED)]
+    raised = [f"{_name(one)}: {one.error}" for one in power.tried if one.error]
+    lines += [f"  caught by an error of the test's own: {one}" for one in raised[:_NAMED]]
+    lines += [f"  and by {len(raised) - _NAMED} more"] if len(raised) > _NAMED else []
     unmoved = [_name(one) for one in power.ended(NO_EFFECT)]
     if unmoved:
         lines.append(f"  no effect, every bit of the run is the same: {listed(unmoved, _NAMED)}")

@@ -45,8 +45,8 @@ def _undiagnosed(comparison: Comparison) -> str:
         return "nothing was compared; assert something, or watch a model while it runs"
     if not failures and comparison.compared == comparison.counts.get(Verdict.VACUOUS.value):
         return (
-            "nothing that was compared could have failed: atol is nowhere below the reference's largest magnitude; give a "
-            "smaller one, or none, and the golden's noise floor decides"
+            "nothing was compared: within the tolerances declared, zeros would have passed everywhere; give smaller ones, or "
+            "none, and the golden's noise floor decides"
         )
     if not failures:
         return f"{comparison.compared:,} of {amount(comparison.expected, 'site')} compared, and none of them fails"
@@ -94,9 +94,18 @@ def _between(diagnosis: Diagnosis, site: Site, delta: Delta | None) -> str:
     name = _called(_own(delta) or site.path, _ours(site, delta))
     if site.kind is Kind.ACTIVATION:
         return f"{diagnosis.module} calls {name}, which the reference does not"
+    if delta is not None and delta.verdict in _HANDED:
+        caller = f"the code that calls {ROOT}" if site.path == ROOT else diagnosis.module
+        return f"{caller} {_HANDED[delta.verdict].format(leaf=site.leaf, name=name)}{after}" + _detail(delta)
     if site.path == ROOT:
         return f"the code that calls {ROOT}: the input is the first site that differs{after}" + _detail(delta)
     return f"{diagnosis.module}: what it hands to {name} is the first site that differs{after}" + _detail(delta)
+
+
+_HANDED = {
+    Verdict.MISSING: "does not hand {leaf} to {name}, and the reference does",
+    Verdict.EXTRA: "hands {leaf} to {name}, and the reference does not",
+}
 
 
 def _not_called(diagnosis: Diagnosis, site: Site, delta: Delta | None) -> str:

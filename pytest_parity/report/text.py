@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pytest_parity.report.coverage import coverage_lines
 from pytest_parity.report.environment import character_lines, difference_lines
-from pytest_parity.report.lines import compared_of
+from pytest_parity.report.lines import VACUOUS, compared_of
 from pytest_parity.report.sentence import headline
 from pytest_parity.report.table import table
 from pytest_parity.report.words import amount, counted, listed
@@ -16,7 +16,7 @@ __all__ = ["failure_text"]
 
 _REMARKS = {
     Verdict.EXTRA: "only in the candidate",
-    Verdict.VACUOUS: "vacuous, no value could have failed there",
+    Verdict.VACUOUS: VACUOUS,
     Verdict.BELOW_NOISE: "below the noise floor",
     Verdict.UNOBSERVABLE: "unobservable, inside a compiled region",
 }

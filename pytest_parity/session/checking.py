@@ -16,17 +16,17 @@ from pytest_parity.compare.tolerance import Table, Tolerances
 from pytest_parity.contract.environment import differences
 from pytest_parity.contract.structure import Structure, describe
 from pytest_parity.diagnose import characterise, first_divergence
-from pytest_parity.errors import GoldenError, ParityFailure, UsageError
+from pytest_parity.errors import GoldenError, LoadError, ParityFailure, UsageError
 from pytest_parity.golden.reader import Golden
 from pytest_parity.names import BoundNames
-from pytest_parity.report import failure_text
+from pytest_parity.report import difference_list, failure_text
 from pytest_parity.result import Comparison, Delta, Diagnosis, Fault, Recorded, Tolerance
 from pytest_parity.session.counterpart import Counterpart
 from pytest_parity.session.leftovers import Leftovers
 from pytest_parity.session.reference import Reference
 from pytest_parity.session.regions import Declared, recorded_regions
 from pytest_parity.session.run import LOADER, Run, Watching
-from pytest_parity.session.surroundings import set_differently
+from pytest_parity.session.surroundings import configured_differently, set_differently
 from pytest_parity.session.updates import Updates
 from pytest_parity.session.watch import Keep
 from pytest_parity.settings import Mode, Settings
@@ -80,6 +80,10 @@ class Checking(Run):
         return self.settings.volatile is None
 
     @property
+    def _recorded_kinds(self) -> frozenset[Kind]:
+        return frozenset(map(Kind, self.golden.manifest["settings"].get("kinds", ())))
+
+    @property
     def names(self) -> BoundNames:
         """The candidate's names in terms of the reference's."""
         return self.counterpart.names
@@ -124,7 +128,7 @@ class Checking(Run):
         return self.capture
 
     def _kinds(self, watching: Watching) -> frozenset[Kind]:
-        recorded = frozenset(map(Kind, self.golden.manifest["settings"].get("kinds", ())))
+        recorded = self._recorded_kinds
         if watching.kinds is None:
             return recorded
         further = sorted(kind.value for kind in watching.effective_kinds - recorded)
@@ -141,9 +145,15 @@ class Checking(Run):
         self.counterpart.bind(model, self.bound(names))
         tensors = TensorTable(model, self.names.path, self.counterpart.known).now()
         ignore = self.comparator.ignore
-        self.reference.load(
-            tensors, self.names, excepted=lambda name: ignore.pattern(Site(Kind.WEIGHT, name)) is not None
-        )
+        try:
+            self.reference.load(
+                tensors, self.names, excepted=lambda name: ignore.pattern(Site(Kind.WEIGHT, name)) is not None
+            )
+        except LoadError as error:
+            configured = configured_differently(self.golden, self.settings)
+            if not configured:
+                raise
+            raise LoadError(f"{error}\nThe configuration is not the golden's: {difference_list(configured)}") from None
         self._device = next((tensor.device for tensor in tensors.values()), self._device)
         self._loaded = True
 
@@ -180,6 +190,7 @@ class Checking(Run):
             self.streams.seed_step(step, "step")
             self.begin_observing(batch)
             yield step, batch, True
+        self.streams.seed_loop_end()
 
     def _check_freedom(self) -> None:
         recorded = bool(self.golden.manifest["settings"].get("free"))
@@ -328,7 +339,7 @@ class Checking(Run):
             names=self.names,
             structure=self.reference.structure if self.golden.manifest["structure"] else None,
             optimizers=[*names[place : place + 1], *names[1:]],  # updates do not say whose they are
-            hyperparameters=self._updates.changes(first[0].step, place),
+            hyperparameters=self._updates.changes(first[0].step, place, names),
         )
 
     def _in_its_surroundings(self, found: Comparison, first: list[Delta]) -> Comparison:
@@ -372,6 +383,9 @@ class Checking(Run):
             yield "no gradient was observed: backward did not run, or gradients were cleared before the step ended"
         if self.capture is None:
             return
+        left_out = self._recorded_kinds - self.comparator.kinds - {Kind.BATCH}
+        if left_out:
+            yield f"kinds= leaves out what the golden has: {', '.join(kind.value for kind in Kind if kind in left_out)}"
         said = {
             "random draws outside of any leaf module, where only the order of drawing decides": (
                 self.capture.modules.functional_draws
@@ -393,8 +407,7 @@ class Checking(Run):
             raise UsageError("; ".join(problems))
         if not comparison.passed:
             comparison = replace(comparison, notes=(*comparison.notes, *problems))
-            recorded = frozenset(map(Kind, self.golden.manifest["settings"].get("kinds", ())))
-            self._leftovers.ended(comparison, map(str, recorded - self.comparator.kinds - {Kind.BATCH}))
+            self._leftovers.ended(comparison, map(str, self._recorded_kinds - self.comparator.kinds - {Kind.BATCH}))
             raise ParityFailure(failure_text(comparison), comparison)
         self._conclude(failed=False)
         return replace(comparison, notes=tuple(self._notes()))  # concluding may have left one

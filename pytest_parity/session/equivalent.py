@@ -12,7 +12,7 @@ from pytest_parity.compare.region import Valid
 from pytest_parity.compare.tolerance import make
 from pytest_parity.errors import UsageError
 from pytest_parity.result import Comparison
-from pytest_parity.session.explore import explore, is_strategy
+from pytest_parity.session.explore import explore, has_strategy
 from pytest_parity.session.pair import Pair
 from pytest_parity.session.pairing import Loss, Model, OptimizerFactory, PairOptions, adamw
 from pytest_parity.session.together import together
@@ -51,8 +51,8 @@ def assert_equivalent(
     ``reference`` and ``candidate`` are modules, which run as copies and are not changed, or functions without arguments
     that build a new one each time. The candidate takes the reference's weights through the name map ``names``
     (candidate to reference). ``inputs`` is a tensor, a tuple of positional arguments, a dict of keyword arguments, or a
-    hypothesis strategy of one of these, which is then shrunk to the smallest input on which the two disagree
-    (``settings``: hypothesis' own).
+    hypothesis strategy of one of these, or with strategies in it: then it is shrunk to the smallest input on which the
+    two disagree (``settings``: hypothesis' own).
 
     ``loss`` makes a scalar of the output; without it every element of every floating output has a weight of its own in
     one. ``optimizer`` makes an optimizer of the trainable parameters, two of them make the reference's and the
@@ -99,6 +99,8 @@ def pair_options(
     **options: Any,
 ) -> PairOptions:
     """What a call asks for; its numbers come before its table."""
+    if isinstance(kinds, str):
+        raise UsageError(f"assert_equivalent(kinds={kinds!r}) is one string, and several are asked for: ({kinds!r},)")
     whole = make(rtol, atol, "assert_equivalent", factor)
     numbers = {"factor": factor} if factor is not None else {"rtol": rtol, "atol": atol}
     table = {**(tolerances or {}), **({"*": numbers} if whole is not None else {})}
@@ -115,6 +117,11 @@ def compare_pair(
     if options.draws < 0:
         raise UsageError(f"assert_equivalent(draws={options.draws}): the draws of the noise floor are 0 or more")
     pair = Pair(reference, candidate, options, base)
-    if is_strategy(inputs):
-        return together(pair.case, explore(inputs, pair, settings))
-    return pair.compare(inputs)
+    searched = has_strategy(inputs)
+    found = together(pair.case, explore(inputs, pair, settings)) if searched else pair.compare(inputs)
+    if not pair.computed:
+        raise UsageError(
+            f"{pair.case}: the reference computes nothing from {'any of these inputs' if searched else 'this input'}: what "
+            "its modules return is empty, and so is the output; give inputs that have elements"
+        )
+    return found

@@ -15,7 +15,7 @@ from pytest_parity.report.inputs import flaky_lines, input_line, smallest_lines
 from pytest_parity.result import Comparison, Fault
 from pytest_parity.session.pair import Pair, annotated
 
-__all__ = ["explore", "is_strategy"]
+__all__ = ["explore", "has_strategy"]
 
 _VALUES = 9
 _EXAMPLES = 50
@@ -30,6 +30,13 @@ def is_strategy(value: Any) -> bool:
     """Whether it is one of hypothesis', which is not imported for the question."""
     module = sys.modules.get("hypothesis.strategies")
     return module is not None and isinstance(value, module.SearchStrategy)
+
+
+def has_strategy(value: Any) -> bool:
+    """Whether it is one, or a dict, list or tuple with one somewhere in it."""
+    if isinstance(value, Mapping):
+        value = tuple(value.values())
+    return any(map(has_strategy, value)) if isinstance(value, (list, tuple)) else is_strategy(value)
 
 
 class _Search:
@@ -84,6 +91,7 @@ def _stage(failure: ParityFailure) -> int:
 def explore(strategy: Any, pair: Pair, settings: Any) -> list[Comparison]:
     """Compare on drawn inputs, all of them or up to the smallest that fails; the comparisons of those that passed.
 
+    ``strategy`` is one, or a tree of them and of plain values.
     ``settings`` are hypothesis' own; without them the same inputs are drawn each time. There is no deadline and no
     health check: a step is as slow as the models are. Raises ``ParityFailure`` with the smallest input, also where the
     two disagree at one time and agree at another.
@@ -91,13 +99,15 @@ def explore(strategy: Any, pair: Pair, settings: Any) -> list[Comparison]:
     import hypothesis  # noqa: PLC0415  an extra
     from hypothesis.errors import Flaky  # noqa: PLC0415
 
+    from pytest_parity.strategies import batches  # noqa: PLC0415
+
     search = _Search(pair)
 
     def agree(inputs: Any) -> None:
         search.test(inputs)
 
     try:
-        _settings(settings)(hypothesis.given(inputs=strategy)(agree))()
+        _settings(settings)(hypothesis.given(inputs=batches(strategy))(agree))()
     except _Disagreement:
         pass
     except Flaky as error:

@@ -84,9 +84,19 @@ class LivePairs:
         except ParityFailure as failure:
             if failure.comparison is not None:
                 self._pairs.append(failure.comparison)
-            if failure.comparison is None or not self._collecting:
+            if failure.comparison is None:
                 raise
+            if not self._collecting:
+                raise ParityFailure(str(failure), self.comparison()) from None
             self._failed = True
+
+    def comparison(self) -> Comparison | None:
+        """What a check knows so far."""
+        return self._with_pairs(self._own())
+
+    def _own(self) -> Comparison | None:
+        """What is known of the test's own golden."""
+        return None
 
     @property
     def _pairs_fail(self) -> bool:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-__all__ = ["Generators", "Start"]
+__all__ = ["Generators", "Start", "left_alone"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,25 @@ class Start:
         for kept_state, optimizer in zip(self.optimizers, optimizers, strict=False):
             if optimizer.state or kept_state["state"] or _rates(optimizer) != kept_state["rates"]:
                 _restore(optimizer, kept_state)
+
+
+@contextmanager
+def left_alone(model: torch.nn.Module, optimizers: tuple[torch.optim.Optimizer, ...]) -> Iterator[None]:
+    """Whatever runs inside, the model and its optimizers are as they were at the end, gradients too.
+
+    A test that is run again has copies of what outlives it, but for what cannot be copied: then that is the same model.
+    """
+    start = Start.of(model, optimizers)
+    gradients = [(one, one.grad, None if one.grad is None else one.grad.detach().clone()) for one in model.parameters()]
+    try:
+        yield
+    finally:
+        start.put_back(model, optimizers)
+        with torch.no_grad():
+            for parameter, gradient, kept in gradients:
+                parameter.grad = gradient
+                if gradient is not None and kept is not None:
+                    gradient.copy_(kept)
 
 
 def _tensors(model: torch.nn.Module) -> dict[str, torch.Tensor]:

@@ -10,12 +10,10 @@ from typing import Protocol
 from pytest_parity.capture import Streams
 from pytest_parity.compare.comparator import Comparator
 from pytest_parity.compare.floor import Moved, assembled
-from pytest_parity.compare.measuring import Measured, Measuring
-from pytest_parity.compare.tolerance import Tolerances
+from pytest_parity.compare.measuring import Measured, Measuring, Repeated
 from pytest_parity.errors import ParityError, ParityFailure
 from pytest_parity.golden.noise import Floor, NoiseFloors, row
 from pytest_parity.golden.reader import Golden
-from pytest_parity.names import BoundNames
 from pytest_parity.result import Comparison
 from pytest_parity.session.drawing import Drawing
 from pytest_parity.session.memory import Generators, Start
@@ -27,7 +25,6 @@ from pytest_parity.site import Kind, Site
 __all__ = ["Noise", "Original"]
 
 _ATTEMPTS = 5
-_EXACTLY = {"*": (0.0, 0.0)}
 _NAMED = 3
 
 _Key = tuple[int, int]
@@ -73,7 +70,7 @@ class Noise:
         self.note = f"noise floor from {self.draws} draw{'s' * (self.draws > 1)}: {cost}{self._said_unstable()}"
 
     def _refusal(self) -> str:
-        found = self._run(Reference(self.golden), self._exact())
+        found = self._run(Reference(self.golden), Repeated(self.golden))
         if found:
             return f"run again, unchanged, the test does not give the same: {found}"
         for draw in range(self.draws):
@@ -107,15 +104,6 @@ class Noise:
     @property
     def _replay(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(site.path for site in self._unstable if site.kind is Kind.ACTIVATION))
-
-    def _exact(self) -> Comparator:
-        return Comparator(
-            self.golden,
-            tolerances=Tolerances([("unchanged", _EXACTLY)]),
-            kinds=frozenset(Kind),
-            memory=0,
-            names=BoundNames.identity(),
-        )
 
     def _run(self, reference: Reference, comparator: Comparator) -> str:
         """One run; what differs, or what it raised, in words."""

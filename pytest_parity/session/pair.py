@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -20,8 +20,9 @@ import torch
 from pytest_parity.capture import kept_generators, leaves
 from pytest_parity.compare.region import resolve
 from pytest_parity.errors import ParityFailure, UsageError
-from pytest_parity.golden.volatile import Volatile
+from pytest_parity.golden.volatile import Volatile, VolatileGolden
 from pytest_parity.report import failure_text
+from pytest_parity.report.inputs import unmoved_line
 from pytest_parity.result import Comparison, Recorded
 from pytest_parity.session.arguments import Arguments, mapped
 from pytest_parity.session.pairing import Model, PairOptions
@@ -29,6 +30,7 @@ from pytest_parity.session.parity import Parity
 from pytest_parity.session.projection import projection
 from pytest_parity.session.sides import Side, sides
 from pytest_parity.settings import Mode, Settings
+from pytest_parity.site import Kind
 
 __all__ = ["Pair", "annotated"]
 
@@ -42,6 +44,8 @@ class Pair:
         self._reference, self._candidate = sides(reference, candidate, options.optimizer)
         self._options = options
         self.case = f"{self._candidate.name} against {self._reference.name}"
+        self.computed = False
+        """Whether some module of the reference returned an element so far, or it itself."""
         # it has no place on disk, and what is said of the test's own golden does not hold for it
         self._settings = replace(settings, case=self.case, root=_NOWHERE, out=_NOWHERE, reason="", config=None)
 
@@ -54,11 +58,12 @@ class Pair:
         held, given = Volatile(), self.arguments(inputs)
         with torch.inference_mode(mode=False), torch.enable_grad():
             recorded = self._run(Mode.RECORD, held, lambda parity: self._step(parity, self._reference, given))
+            self.computed = self.computed or _computed(held.golden())
             notes = recorded.notes if held.golden().noise is None else ()  # why there is no floor
             try:
                 found = self._run(Mode.CHECK, held, lambda parity: self._step(parity, self._candidate, given))
             except ParityFailure as failure:
-                raise annotated(failure, notes) from None
+                raise annotated(failure, notes or tuple(_unmoved(failure, given))) from None
         assert isinstance(found, Comparison)
         return replace(found, notes=(*found.notes, *notes))
 
@@ -123,6 +128,11 @@ class Pair:
         if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
             what = f"shape {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else f"a {type(loss).__name__}"
             raise UsageError(f"assert_equivalent(loss=...) gave {what}; return one number, a tensor of one element")
+        if not loss.requires_grad and any(one is not None and one.requires_grad for _, one in leaves(out)):
+            raise UsageError(
+                "assert_equivalent(loss=...) gave a number that no gradient flows through, although one flows through the "
+                "output, so nothing could be compared backward; compute it without detach(), item() and argmax()"
+            )
         return loss
 
 
@@ -132,6 +142,24 @@ def annotated(failure: ParityFailure, notes: Sequence[str]) -> ParityFailure:
         return failure
     comparison = replace(failure.comparison, notes=(*notes, *failure.comparison.notes))
     return ParityFailure(failure_text(comparison), comparison)
+
+
+def _computed(golden: VolatileGolden) -> bool:
+    made = frozenset({Kind.ACTIVATION, Kind.OUTPUT})
+    return any(entry.nbytes for entry in golden.entries(0) if entry.site.kind in made)
+
+
+def _unmoved(failure: ParityFailure, given: Arguments) -> Iterator[str]:
+    """What may be wrong about a failure by the noise floor."""
+    failures = failure.comparison.failures if failure.comparison is not None else ()
+    names = [
+        name
+        for key, value in given.values.items()
+        for name, tensor in leaves(value, key)
+        if tensor is not None and tensor.is_floating_point() and tensor.any() and torch.equal(tensor, tensor.round())
+    ]
+    if names and any(delta.noise is not None for delta in failures):
+        yield unmoved_line(names)
 
 
 def _called(model: torch.nn.Module, side: Side, given: Arguments) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, TypeVar
@@ -72,6 +72,10 @@ class Parity(LivePairs):
     def golden(self) -> Golden | None:
         """The golden that is compared with; ``None`` while recording."""
         return self._run.golden if isinstance(self._run, Checking) else None
+
+    def left_alone(self) -> AbstractContextManager[None]:
+        """Inside, the body may run again, even on the same model: that is then as it is now."""
+        return self._run.left_alone()
 
     # what goes in
 
@@ -349,10 +353,6 @@ class Parity(LivePairs):
         """Give the random generators back."""
         self._closing.close()
 
-    def comparison(self) -> Comparison | None:
-        """What a check knows so far."""
-        return self._with_pairs(self._own())
-
     def _own(self) -> Comparison | None:
         run = self.__dict__.get("_run")
         return run.comparison() if isinstance(run, Checking) else None
@@ -421,6 +421,8 @@ def _policy(rng: str) -> str:
 
 
 def _kinds(kinds: Iterable[str]) -> frozenset[Kind]:
+    if isinstance(kinds, str):
+        raise UsageError(f"watch(kinds={kinds!r}) is one string, and several are asked for: ({kinds!r},)")
     kinds, known = tuple(kinds), [kind.value for kind in Kind]
     for kind in kinds:
         if kind not in known:

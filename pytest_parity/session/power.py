@@ -197,7 +197,10 @@ class Selftest:
             return f"run again without a fault, the test raises {error}"
         if not comparison.passed:
             first = next((delta.site for delta in comparison.failures), "nothing is compared")
-            return f"run again without a fault, the test fails: {first}"
+            return (
+                f"run again without a fault, the test fails: {first}. Something of the first run is left to the next one: "
+                "gradients that nobody clears, or what a fixture holds that cannot be copied"
+            )
         return ""
 
     def _tried(self, fault: Planted, place: str, control: Trial) -> Tried:

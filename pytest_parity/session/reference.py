@@ -94,7 +94,7 @@ class Reference:
             raise LoadError(
                 f"the weights of {self._golden.case} do not fit the model, and nothing was changed: "
                 f"{'; '.join(problems[:_SHOWN])}{more}. Where only names differ, give a name map: "
-                "names={'candidate.name': 'golden.name'}"
+                "names={'candidate.name': 'golden.name'}; `parity names` proposes one"
             )
         if first is not None:
             _copy(first, tensors)

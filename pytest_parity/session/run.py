@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ from pytest_parity.capture import Capture, Streams, pack
 from pytest_parity.compare.region import Valid
 from pytest_parity.errors import UsageError
 from pytest_parity.result import Comparison, Recorded, Tolerance
+from pytest_parity.session.memory import left_alone
 from pytest_parity.session.surroundings import Surroundings
 from pytest_parity.session.watch import Keep
 from pytest_parity.settings import Settings
@@ -178,6 +180,11 @@ class Run(ABC):
         for path, tensor in tensors:
             self.observe(Site(Kind.BATCH, name, leaf=path), tensor)
         return spec
+
+    def left_alone(self) -> AbstractContextManager[None]:
+        """Inside, the test's body may run again, even on the same model: that is then as it is now."""
+        watching = self.watching
+        return nullcontext() if watching is None else left_alone(watching.model, watching.optimizers)
 
     def bound(self, names: Any) -> Any:
         """The name map that holds: the call's, the marker's, the fixture's."""

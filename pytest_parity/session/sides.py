@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from pytest_parity.capture import kept_generators
+from pytest_parity.capture import kept_generators, needs_closure
 from pytest_parity.errors import UsageError
 from pytest_parity.session.arguments import positional_names
 from pytest_parity.session.pairing import Model, OptimizerFactory
@@ -42,7 +42,15 @@ class Side:
     def optimizer(self, model: torch.nn.Module) -> torch.optim.Optimizer | None:
         """The optimizer of what is trainable, if there is anything, and a step to take."""
         trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        return self._optimizer(trainable) if self._optimizer is not None and trainable else None
+        if self._optimizer is None or not trainable:
+            return None
+        made = self._optimizer(trainable)
+        if needs_closure(made):
+            raise UsageError(
+                f"assert_equivalent(optimizer=...): {type(made).__name__} steps by a closure that runs the model again, and "
+                "a pair runs once; give optimizer=None, and compare that step in a test with parity.watch(optimizer=...)"
+            )
+        return made
 
     def _probed(self) -> torch.nn.Module:
         """A model that is not run. Built twice, since one that is there already would be changed by every run."""
@@ -78,9 +86,14 @@ def sides(reference: Model, candidate: Model, optimizer: Any) -> tuple[Side, Sid
 def _factories(optimizer: Any) -> Sequence[OptimizerFactory | None]:
     both = tuple(optimizer) if isinstance(optimizer, (tuple, list)) else (optimizer, optimizer)
     given = [one for one in both if one is not None]
-    if len(both) != 2 or any(isinstance(one, torch.optim.Optimizer) or not callable(one) for one in given):  # noqa: PLR2004
+    if (
+        len(both) != 2  # noqa: PLR2004
+        or len(given) == 1
+        or any(isinstance(one, torch.optim.Optimizer) or not callable(one) for one in given)
+    ):
         raise UsageError(
             "assert_equivalent(optimizer=...) takes a function from parameters to their optimizer, "
-            "optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1), or two: the reference's, the candidate's"
+            "optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1), or two: the reference's, the candidate's; "
+            "None is for both"
         )
     return both

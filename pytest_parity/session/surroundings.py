@@ -18,7 +18,7 @@ from pytest_parity.result import Diagnosis, Difference, Fault
 from pytest_parity.settings import Settings
 from pytest_parity.site import ROOT
 
-__all__ = ["Surroundings", "set_differently"]
+__all__ = ["Surroundings", "configured_differently", "set_differently"]
 
 
 class Surroundings:
@@ -56,15 +56,19 @@ def set_differently(
 
     What a golden does not tell is not known, and no difference. ``own`` is the candidate's structure.
     """
-    recorded, config = golden.manifest["structure"], golden.manifest["settings"].get("config")
+    recorded = golden.manifest["structure"]
     found: list[Difference] = []
     if own is not None and recorded:
         found += constant_differences(Structure.from_plain(recorded), own, names)
-    found += optimizers
-    if config is not None and settings.config is not None:
-        found += config_differences(config, settings.config)
+    found += [*optimizers, *configured_differently(golden, settings)]
     marked = [replace(one, likely=_explains(one, diagnosis)) for one in found]
     return tuple(sorted(marked, key=lambda one: not one.likely))
+
+
+def configured_differently(golden: Golden, settings: Settings) -> tuple[Difference, ...]:
+    """What the configuration says otherwise than the golden's, where both are known."""
+    config = golden.manifest["settings"].get("config")
+    return () if config is None or settings.config is None else config_differences(config, settings.config)
 
 
 def _explains(difference: Difference, diagnosis: Diagnosis | None) -> bool:

@@ -47,6 +47,7 @@ def _coverage(found: Sequence[Coverage]) -> Coverage:
         calls=sum(one.calls for one in found),
         calls_recorded=sum(one.calls_recorded for one in found),
         elements_recorded=sum(one.elements_recorded for one in found),
+        outside=sum(one.outside for one in found),
         ignored=dict(ignored),
     )
 

@@ -107,20 +107,26 @@ class Updates:
         places = range(len(self.capture.optimizers)) if self.capture is not None else ()
         return next((place for place in places if first is not None and first.path in self._held(place)), 0)
 
-    def changes(self, step: int, place: int) -> Sequence[Change]:
-        """What an optimizer was set to differently when it stepped."""
-        return self._changes.get((step, place), ())
+    def changes(self, step: int, place: int, recorded: Sequence[str]) -> Sequence[Change]:
+        """What an optimizer was set to differently when it stepped; ``recorded`` are their classes."""
+        changed = self._changes.get((step, place), ())
+        known, own = [*recorded, ""], [*self._classes(), ""]
+        theirs, ours = known[min(place, len(recorded))], own[min(place, len(own) - 1)]
+        return [("optimizer", theirs, ours), *changed] if theirs and ours and theirs != ours else changed
+
+    def _classes(self) -> list[str]:
+        return [] if self.capture is None else [type(optimizer).__name__ for optimizer in self.capture.optimizers]
 
     def differences(self, recorded: Sequence[str]) -> list[Difference]:
         """What the optimizers were set to differently, each setting where it first was; ``recorded`` are their classes."""
-        own = [] if self.capture is None else [type(optimizer).__name__ for optimizer in self.capture.optimizers]
+        own = self._classes()
         found = [
-            Difference("optimizer", "class", theirs, ours, ours)
+            Difference("optimizer", "optimizer", theirs, ours)
             for theirs, ours in zip(recorded, own, strict=False)
             if theirs != ours
         ]
         if own and recorded and len(own) != len(recorded):
-            found.append(Difference("optimizer", "number of optimizers", str(len(recorded)), str(len(own)), own[0]))
+            found.append(Difference("optimizer", "number of optimizers", str(len(recorded)), str(len(own))))
         known: set[tuple[int, str]] = set()
         for (step, place), changes in sorted(self._changes.items()):
             for name, theirs, ours in changes:

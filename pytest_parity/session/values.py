@@ -35,5 +35,5 @@ def tensors(value: Any, name: str) -> Any:
     if isinstance(value, (list, tuple)):
         return [tensors(item, name) for item in value]
     if not any(tensor is not None for _, tensor in leaves(value, "out")):
-        raise UsageError(f"{name}: a {type(value).__name__} holds no tensor to compare")
+        raise UsageError(f"{name}: a {type(value).__name__} holds no tensor to compare; give the values without it")
     return value

@@ -354,7 +354,26 @@ def test_a_tolerance_that_nothing_could_exceed_compares_nothing(studio: Studio) 
 
     studio.record(run(1e-3))
     assert studio.check(run(1e-3)).passed  # bit for bit
-    assert "case: nothing that was compared could have failed: atol is nowhere below" in str(studio.failure(run(2e-3)))
+    assert "case: nothing was compared: within the tolerances declared, zeros would have passed everywhere" in str(
+        studio.failure(run(2e-3))
+    )
+
+
+def test_a_factor_that_reaches_the_references_norm_is_vacuous_and_the_summary_says_where(studio: Studio) -> None:
+    studio.record(body(), draws=3)
+    wrong = body(lambda: Net(scale=1.5))
+    assert studio.failure(wrong)
+    comparison = studio.check(wrong, MarkerOptions(factor=1e12))
+    assert comparison.counts["vacuous"] > 10
+    assert "below_noise" not in comparison.counts
+    assert any("vacuous, zeros would have passed there: input/act#0/in.0" in line for line in note_lines(comparison))
+
+
+def test_kinds_that_the_test_leaves_out_are_said(studio: Studio) -> None:
+    studio.record(body())
+    said = "kinds= leaves out what the golden has: gradient, optimizer, updated_weight"
+    assert said in studio.check(body(kinds=["weight", "input", "activation", "output"])).notes
+    assert not any("kinds=" in note for note in studio.check(body()).notes)
 
 
 def test_a_step_that_was_not_run_is_named(studio: Studio) -> None:

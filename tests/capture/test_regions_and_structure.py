@@ -12,6 +12,7 @@ from torch import nn
 
 from pytest_parity import ParityFailure, UsageError, Valid, compare_goldens
 from pytest_parity.errors import NameMapError
+from pytest_parity.report.coverage import coverage_lines
 from pytest_parity.settings import MarkerOptions
 
 LENGTHS = [5, 3]
@@ -92,7 +93,10 @@ def test_lengths_and_what_else_has_no_such_dimension_is_compared_whole(studio: S
     [
         ({"lni": Valid(dim=1, lengths="len")}, r"valid='lni' matches no tensor .*; did you mean 'lin'\?"),
         ({"lin": Valid(dim=3, lengths="len")}, r"valid='lin' matches no tensor that has the dimensions it is about"),
-        ({"lin": Valid(dim=2, lengths="len")}, r"activation/lin#0: valid region of dim=2: lengths 5, 3 do not lie in 0..4"),
+        (
+            {"lin": Valid(dim=2, lengths="len")},
+            r"activation/lin#0: valid region of dim=2: lengths 5, 3 do not lie in 0..4",
+        ),
         ({"lin": Valid(mask=torch.zeros(2, 5).bool())}, r"activation/lin#0: .* it is false everywhere"),
     ],
 )
@@ -140,6 +144,7 @@ def test_a_mask_is_kept_in_the_golden_and_takes_no_bytes_where_the_batch_holds_i
     comparison = studio.check(masking(Padded(9.0), None))
     assert comparison.passed
     assert comparison.elements == comparison.coverage.elements_recorded == 20 + 40 + 2 * 8 * 4
+    assert coverage_lines(comparison)[0].endswith("elements 124 of 124 (16 outside of valid regions)")
     assert studio.failure(masking(Padded(0.0, inside=1e-3), None))
 
 

@@ -94,6 +94,15 @@ def test_the_file_is_written_once_and_read_back(golden: Path, parity_command: Co
     assert "names.toml is there already, and may hold what a person wrote" in again.err
 
 
+def test_what_wrappers_add_to_a_checkpoints_names_is_left_out(golden: Path, parity_command: Command) -> None:
+    save_file({f"module._orig_mod.{name}": value for name, value in state().items()}, "wrapped.safetensors")
+    done = parity_command("names", golden, "wrapped.safetensors", "--model", "factory:build")
+    assert (done.status, done.out[done.out.index('"') :]) == (
+        0,
+        parity_command("names", golden, "state.safetensors").out.partition("[names]\n")[2],
+    )
+
+
 def test_a_model_with_weights_of_its_own_is_all_guesses(golden: Path, parity_command: Command) -> None:
     done = parity_command("names", "case", "--root", golden.parent, "--model", "factory:build")
     assert done.status == 1

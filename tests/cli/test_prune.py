@@ -98,10 +98,44 @@ def test_tests_that_were_not_collected_may_own_any_golden(project: Path, parity_
     done = parity_command("prune", "--yes")
     assert done.status == 2
     assert done.err == (
-        "parity prune: not every test was collected, so nothing is known to be stale: skipped or failed as a whole: "
-        "test_two.py\n"
+        "parity prune: not every test was collected, so nothing is known to be stale: left out, skipped or failed "
+        "as a whole: test_two.py\n"
     )
     assert (project / "golden/old/deep/case/golden.json").exists()
+
+
+@pytest.mark.parametrize(
+    "conftest",
+    [
+        "collect_ignore = ['test_two.py']",
+        "collect_ignore = ['gpu']",
+        "def pytest_ignore_collect(collection_path): return collection_path.name == 'test_two.py' or None",
+    ],
+)
+def test_what_a_conftest_leaves_out_may_own_any_golden(project: Path, parity_command: Command, conftest: str):
+    (project / "gpu").mkdir()
+    for path in (project / "test_two.py", project / "gpu/test_three.py"):
+        path.write_text("def test_plain(): pass")
+    (project / "conftest.py").write_text(conftest)
+    done = parity_command("prune", "--yes")
+    assert done.status == 2
+    assert "nothing is known to be stale: left out, skipped or failed as a whole: " in done.err
+    assert (project / "golden/old/deep/case/golden.json").exists()
+
+
+def test_what_pytest_never_enters_has_no_tests(project: Path, parity_command: Command):
+    for place in ("build", ".hidden", "__pycache__", "environment"):
+        (project / place).mkdir(exist_ok=True)
+        (project / place / "test_other.py").write_text("def test_plain(): pass")
+    (project / "environment/pyvenv.cfg").touch()
+    (project / "conftest.py").write_text("collect_ignore = ['notes.txt']")
+    (project / "notes.txt").touch()
+    assert parity_command("prune").out.splitlines()[0] == "old/deep/case: stale, no test has this case"
+
+
+def test_pytest_without_the_plugin_is_trouble(project: Path, parity_command: Command):
+    done = parity_command("prune", "--yes", "--", "-p", "no:parity")
+    assert (done.status, "pytest ran without the plugin parity" in done.err) == (2, True)
 
 
 def test_tests_that_were_left_out_are_told(project: Path, parity_command: Command):

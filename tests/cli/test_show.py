@@ -72,3 +72,9 @@ def test_a_golden_that_is_damaged_is_trouble(studio: Studio, shown):
     done = shown()
     assert done.status == 2
     assert "golden.json is not JSON" in done.err
+
+
+def test_its_size_is_that_of_all_its_files(studio: Studio, shown):
+    path = studio.record(training(), draws=2).path
+    there = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    assert json.loads(shown("--json").out)["bytes_on_disk"] == there

@@ -124,3 +124,21 @@ def test_a_golden_is_verified_once_however_often_it_is_given(golden: Path, parit
     done = parity_command("verify", golden, golden.parent, golden)
     assert done.out.splitlines()[-1] == "1 golden verified"
     assert len(done.out.splitlines()) == 2
+
+
+def test_a_golden_whose_manifest_is_gone_is_seen(studio: Studio, golden: Path, verify):
+    studio.case = "other"
+    studio.record(training())
+    (golden / "golden.json").unlink()
+    done = verify()
+    assert done.status == 1
+    assert "is no golden: it has no golden.json" in done.out
+    assert done.out.splitlines()[-1] == "2 goldens verified, 1 bad"
+
+
+def test_checkpoints_beside_goldens_are_fine(golden: Path, verify):
+    for name in ("weights", "optimizer", "model"):
+        path = golden.parent / "checkpoints/step_100" / f"{name}.safetensors"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert verify().status == 0

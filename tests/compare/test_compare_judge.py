@@ -181,6 +181,11 @@ def test_a_tolerance_that_could_not_have_failed_is_vacuous(reference: list[float
     assert verdict(candidate, reference, Tolerance(0.0, atol)) is wanted
 
 
+@pytest.mark.parametrize(("rtol", "wanted"), [(1.0, Verdict.VACUOUS), (0.99, Verdict.CLOSE)])
+def test_a_relative_tolerance_that_zeros_are_within_is_vacuous(rtol: float, wanted: Verdict):
+    assert verdict([0.5, -1.0], [0.5, -1.001], Tolerance(rtol, 0.0)) is wanted
+
+
 def test_equal_bits_and_a_failure_are_never_vacuous():
     assert verdict([0.5], [0.5], Tolerance(0.0, 1.0)) is Verdict.EQUAL
     assert verdict([2.5], [0.5], Tolerance(0.0, 1.0)) is Verdict.DIFFERS

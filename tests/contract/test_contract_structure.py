@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from pytest_parity.contract.structure import Structure, TensorInfo, describe, strip_wrappers
+from pytest_parity.contract.structure import Structure, TensorInfo, describe
+from pytest_parity.contract.wrappers import stored_names
 from pytest_parity.errors import CaptureError
 
 
@@ -80,18 +81,20 @@ def test_wrappers_leave_no_trace():
 
 
 @pytest.mark.parametrize(
-    ("raw", "name"),
+    ("raw", "names"),
     [
-        ("module.encoder.weight", "encoder.weight"),
-        ("_orig_mod.encoder", "encoder"),
-        ("encoder._fsdp_wrapped_module.layers.0._checkpoint_wrapped_module.norm", "encoder.layers.0.norm"),
-        ("module._orig_mod", ""),
-        ("submodule.modules", "submodule.modules"),
-        ("", ""),
+        (["module.encoder.weight", "module.scale"], ["encoder.weight", "scale"]),
+        (["module._orig_mod.weight"], ["weight"]),
+        (["_orig_mod.module.weight"], ["weight"]),
+        (["encoder._fsdp_wrapped_module.layers.0._checkpoint_wrapped_module.norm"], ["encoder.layers.0.norm"]),
+        (["module.weight", "weight"], ["module.weight", "weight"]),  # the model's own
+        (["head.module.weight", "submodule.modules"], ["head.module.weight", "submodule.modules"]),
+        (["module"], ["module"]),
+        ([], []),
     ],
 )
-def test_prefixes_of_wrappers_are_stripped_anywhere(raw, name):
-    assert strip_wrappers(raw) == name
+def test_a_stored_state_loses_what_wrappers_add_and_no_tensor(raw, names):
+    assert stored_names(raw) == dict(zip(raw, names, strict=True))
 
 
 def test_a_lazy_module_is_refused_by_name():

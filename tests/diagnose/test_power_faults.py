@@ -155,6 +155,15 @@ def test_a_scaled_gradient_leaves_the_forward_alone():
     assert torch.equal(model.bias.grad, torch.full((3,), 5.0))
 
 
+def test_behind_a_scaled_gradient_the_value_can_be_changed_in_place():
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(inplace=True))
+    x = torch.randn(3, 4)
+    expected = model(x)
+    undo = put(model, Planted("gradient_scaled", "0", size=1.5))
+    assert torch.equal(model(x), expected)
+    undo()
+
+
 def test_swapped_layers_compute_with_each_others_weights_and_train_them():
     model = nn.Sequential(linear(), nn.Linear(3, 3))
     expected = model[0](model[1](ROW))

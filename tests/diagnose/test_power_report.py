@@ -31,6 +31,7 @@ def test_the_section_of_a_test():
         "    mask inverted          1       1        0          0  error 1",
         "    dropout toggled        1       0        0          1",
         "  ESCAPED: swapped with layers.1 in layers.0 (Block at depth 2)",
+        "  caught by an error of the test's own: mask inverted in head: RuntimeError: no",
         "  no effect, every bit of the run is the same: dropout toggled in drop",
         "  smallest scale error that is caught:",
         "    kind        sites  at one site     at half  at every site  tolerance                         bluntest site",

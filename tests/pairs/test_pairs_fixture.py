@@ -62,6 +62,33 @@ def test_a_pair_that_does_not(pytester: pytest.Pytester, options: tuple[str, ...
     assert files(pytester) == set()
 
 
+def test_the_summary_of_a_pair_that_differs_begins_with_the_test(pytester: pytest.Pytester):
+    pytester.makepyfile(test_it=OTHER + BOTH.replace('"x"', '"before"'))
+    result = pytester.runpytest()
+    result.stdout.fnmatch_lines(["test_it/test_pair: FAILED: 11 of 11 sites compared*; first: (model) is the first *"])
+
+
+def test_a_strategy_in_a_test_shows_the_smallest_input(pytester: pytest.Pytester):
+    pytester.makepyfile(
+        test_it=MODELS.replace("SCALE", "(1.01 if x.shape[0] > 2 else 1.0)").replace(
+            "torch.ones(4, 3))", 'tensors((size("batch"), 3)))'
+        )
+        + """
+    from pytest_parity.strategies import size, tensors
+"""
+    )
+    result = pytester.runpytest()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        [
+            "Scaled against Linear step 0: (model) is the first module whose output differs while its inputs agree",
+            "the smallest input found on which the two disagree (of * tried):",
+            "  input: float32 (3, 3) [[]0, 0, 0, 0, 0, 0, 0, 0, ...]",
+            "test_it/test_pair: FAILED: *",
+        ]
+    )
+
+
 def test_a_pair_beside_a_golden_is_counted_with_it(pytester: pytest.Pytester):
     pytester.makepyfile(test_it=SAME + BOTH)
     recorded = pytester.runpytest("--parity-record")

@@ -97,6 +97,68 @@ def test_infinities_of_a_mask_have_no_part_in_the_loss():
     assert assert_equivalent(seeded(Masking, 4, 4), seeded(Masking, 4, 4), torch.randn(4, 4)).passed
 
 
+def test_a_loss_without_a_gradient_of_an_output_without_one():
+    comparison = assert_equivalent(
+        seeded(nn.Linear, 4, 4).requires_grad_(False),
+        nn.Linear(4, 4).requires_grad_(False),
+        X,
+        input_gradients=False,
+        loss=lambda out: out.sum(),
+    )
+    assert comparison.kinds["loss"] == 1
+
+
+class Constant(nn.Module):
+    """Its gradient of ``weight`` is rounding alone where the input does not vary, and another rounding written out."""
+
+    def __init__(self, *, manual: bool) -> None:
+        super().__init__()
+        self.weight, self.manual = nn.Parameter(torch.linspace(0.1, 1.0, 8)), manual
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.manual:
+            return nn.functional.layer_norm(x, (8,), self.weight)
+        mean = x.mean(-1, keepdim=True)
+        return (x - mean) * torch.rsqrt(x.var(-1, keepdim=True, unbiased=False) + 1e-5) * self.weight
+
+
+def test_a_failure_by_the_floor_says_which_inputs_were_not_moved_for_it():
+    with pytest.raises(ParityFailure) as caught:
+        assert_equivalent(Constant(manual=False), Constant(manual=True), torch.full((1, 8), 100.0))
+    assert "not moved for the noise floor, as all of it is whole and may be a mask or a count: x. If it is" in str(
+        caught.value
+    )
+    assert assert_equivalent(Constant(manual=False), Constant(manual=True), torch.full((1, 8), 100.1)).passed
+
+
+def test_a_failure_on_values_with_fractions_says_nothing_of_that():
+    with pytest.raises(ParityFailure) as caught:
+        assert_equivalent(seeded(Weighted), seeded(Weighted, 1.001), X)
+    assert "not moved" not in str(caught.value)
+
+
+class Row(nn.Module):
+    """One number of each row; ``pieces`` adds up its gradients in another order."""
+
+    def __init__(self, *, pieces: bool) -> None:
+        super().__init__()
+        self.weight, self.bias, self.pieces = (
+            nn.Parameter(torch.ones(1, 6) / 3),
+            nn.Parameter(torch.ones(1) / 7),
+            pieces,
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        parts = x.split(3) if self.pieces else (x,)
+        return torch.cat([part @ self.weight.t() + self.bias for part in parts])
+
+
+@pytest.mark.parametrize(("rows", "seed"), [(31, 0), (43, 1), (49, 2)])
+def test_gradients_that_cancel_against_the_weights_of_the_loss(rows: int, seed: int):
+    torch.manual_seed(seed)
+    assert assert_equivalent(Row(pieces=False), Row(pieces=True), torch.randn(rows, 6), seed=seed).passed
+
+
 def test_a_reference_that_is_not_deterministic_is_told():
     class Drifting(nn.Linear):
         calls = 0
@@ -118,10 +180,15 @@ def test_a_reference_that_is_not_deterministic_is_told():
         ({"loss": lambda _: 3.0}, r"assert_equivalent\(loss=...\) gave a float; return one number"),
         ({"optimizer": torch.optim.SGD(nn.Linear(2, 2).parameters(), lr=0.1)}, "takes a function from parameters"),
         ({"optimizer": (None, None, None)}, "takes a function from parameters"),
+        ({"optimizer": (None, torch.optim.SGD)}, "None is for both"),
+        ({"optimizer": torch.optim.LBFGS}, "LBFGS steps by a closure that runs the model again, and a pair runs once"),
         ({"rtol": 0.1}, "assert_equivalent: rtol=0.1 without atol"),
         ({"rng": "random"}, "rng='random' is none of keyed, global, off"),
         ({"draws": -1}, r"assert_equivalent\(draws=-1\): the draws of the noise floor are 0 or more"),
         ({"kinds": ["activations"]}, "kinds='activations' is none of"),
+        ({"kinds": "activation"}, r"kinds='activation'\) is one string, and several are asked for: \('activation',\)"),
+        ({"loss": lambda out: out["out"].detach().sum()}, "gave a number that no gradient flows through, although one"),
+        ({"inputs": X[:0]}, "the reference computes nothing from this input: .*; give inputs that have elements"),
     ],
 )
 def test_what_cannot_be_used(options: dict[str, Any], message: str):

@@ -53,7 +53,15 @@ def test_tensors_have_the_shape_and_the_dtype(data: st.DataObject):
 
 def test_a_tensor_shrinks_to_few_zeros():
     assert torch.equal(simplest(tensors(any_shapes())), torch.zeros(1))
-    assert torch.equal(simplest(tensors((size("n"), 2)), lambda x: bool((x > 0).any())), torch.ones(1, 2))
+    assert torch.equal(simplest(tensors((size("n"), 2)), lambda x: bool((x > 0).any())), torch.full((1, 2), 1 / 3))
+    assert torch.equal(simplest(tensors((2,), torch.int64), lambda x: bool((x > 0).any())), torch.ones(2).long())
+
+
+@pytest.mark.parametrize("power", range(-4, 6))
+def test_no_tensor_with_fractions_is_whole(power: int):
+    """The noise floor would leave it as it is."""
+    drawn = simplest(tensors((2,), magnitude=10.0**power), lambda x: bool(x.any()))
+    assert not torch.equal(drawn, drawn.round())
 
 
 def test_a_large_tensor_is_drawn_from_one_seed():
@@ -75,7 +83,7 @@ def test_magnitudes_shrink_to_one_or_as_near_as_they_may():
 
 
 def test_the_magnitude_multiplies():
-    assert torch.equal(simplest(tensors((2,), magnitude=1000.0), lambda x: bool(x.any())), torch.full((2,), 1000.0))
+    assert torch.equal(simplest(tensors((2,), magnitude=1000.0), lambda x: bool(x.any())), torch.full((2,), 1000 / 3))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])

@@ -49,6 +49,29 @@ def test_an_override_reaches_the_test_and_is_listed_beside_the_failure(run: Run,
     )
 
 
+def test_weights_that_do_not_fit_name_the_override(run: Run, pytester: pytest.Pytester):
+    pytester.makeini("[pytest]\nparity_config = conf.yaml")
+    (pytester.path / "conf.yaml").write_text(YAML)
+    pytester.makepyfile(
+        test_one="""
+        import torch
+
+        def test_model(parity, parity_config):
+            model = parity.load(torch.nn.Linear(parity_config.model.width, 2))
+            with parity.watch(model):
+                model(parity.input("x", lambda: torch.ones(1, parity_config.model.width)))
+        """
+    )
+    run("--parity-record")
+    result = run("--parity-set", "model.width=5")
+    result.stdout.fnmatch_lines(
+        [
+            "the weights of test_one/test_model do not fit*",
+            "The configuration is not the golden's: model.width 5 (golden: 4)",
+        ]
+    )
+
+
 def test_without_one_nothing_is_listed(configured: pytest.Pytester):
     configured.runpytest("--parity-record")
     result = configured.runpytest("--parity-set", "model.p=0.5", "--parity-strict")

@@ -214,6 +214,47 @@ def test_a_model_that_later_tests_use_is_left_bit_for_bit(
     result.stdout.fnmatch_lines(["test_one/test_step: * faults tried in * runs: * 0 escaped, *"])
 
 
+UNCOPIED = (
+    SHARED.replace("model = tower()", "model = Single()")
+    .replace(", momentum=0.9", "")
+    .replace('        parts += [one["momentum_buffer"] for one in optimizer.state.values()]\n', "")
+    .replace("        parity.load(model)\n        with", "        parity.load(model)\n        CLEARED\n        with")
+    .replace(
+        "SLOPPY = {",
+        """class Single(nn.Sequential):
+        def __init__(self):
+            super().__init__(nn.Linear(6, 6), nn.Tanh())
+
+        def __deepcopy__(self, memo):
+            raise TypeError("there is one of it")
+
+    SLOPPY = {""",
+    )
+)
+
+
+@pytest.mark.parametrize("options", [["--parity-selftest"], ["--parity-record", "--parity-reason", "again"]], ids=str)
+def test_a_model_that_cannot_be_copied_is_left_bit_for_bit_too(pytester: pytest.Pytester, options: list[str]):
+    project(pytester, UNCOPIED.replace("CLEARED", "optimizer.zero_grad()"))
+    plain = ["--parity-record", "--parity-noise=0", "--parity-reason", "again"]
+    without = pytester.runpytest("-s", "-p", "no:randomly", *(plain if "--parity-record" in options else []))
+    result = pytester.runpytest("-s", "-p", "no:randomly", *options)
+    assert result.ret == 0
+    left = [line for line in result.outlines if "LEFT" in line]
+    assert left == [line for line in without.outlines if "LEFT" in line] != []
+
+
+def test_what_one_run_leaves_to_the_next_is_said_to_be_in_the_way(pytester: pytest.Pytester):
+    project(pytester, UNCOPIED.replace("CLEARED", ""))
+    result = pytester.runpytest("--parity-selftest")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        [
+            "test_one/test_step: no self-test: run again without a fault, the test fails: gradient/0.weight. Something of *"
+        ]
+    )
+
+
 def test_fixtures_of_the_test_are_set_up_for_each_run_and_torn_down_as_often(pytester: pytest.Pytester):
     project(
         pytester,
@@ -254,7 +295,12 @@ def test_a_skip_in_the_middle_of_a_fault_counts_as_the_tests_own_error(pytester:
     )
     result = pytester.runpytest("--parity-selftest")
     result.stdout.re_match_lines([r"=+ 1 failed in .*"])
-    result.stdout.fnmatch_lines(["*bias dropped *error 1*"])
+    result.stdout.fnmatch_lines(
+        [
+            "*bias dropped *error 1*",
+            "  caught by an error of the test's own: bias dropped in 0: RuntimeError: skipped: no gradient",
+        ]
+    )
 
 
 def test_a_test_that_draws_on_its_own_is_refused(run: Run, pytester: pytest.Pytester):

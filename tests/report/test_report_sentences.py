@@ -45,6 +45,22 @@ def test_a_buffer():
     )
 
 
+@pytest.mark.parametrize(
+    ("verdict", "said"),
+    [
+        (
+            Verdict.MISSING,
+            "attn does not hand in.3 to attn.inner, and the reference does, after x agreed: (3, 10) bool",
+        ),
+        (Verdict.EXTRA, "attn hands in.3 to attn.inner, and the reference does not, after x agreed: (3, 10) bool"),
+    ],
+)
+def test_an_argument_that_one_of_the_two_hands_on(verdict: Verdict, said: str):
+    site = "input/attn.inner#0/in.3"
+    line = first_line(Fault.BETWEEN, site, "attn", after="x", verdict=verdict, detail="(3, 10) bool")
+    assert line == f"nest/tiny step 3: {said}"
+
+
 def test_the_code_between():
     assert first_line(
         Fault.BETWEEN,

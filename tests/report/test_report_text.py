@@ -58,7 +58,7 @@ input/encoder.layers.1.norm_out#0/in.0  differs   0.0123    2e-05  1.3e-06  [1, 
 gradient/encoder.layers.1.conv.bias     missing  (8,) float32
 
 1,235 of 1,236 sites compared in step 0 (12,345 elements): 1,200 equal, 32 close, 2 differs, 1 missing, 1 vacuous
-vacuous, no value could have failed there: activation/mask#0/out
+vacuous, zeros would have passed there: activation/mask#0/out
 modules of the candidate without a counterpart: probe
 the environment is not the golden's:
   torch: 2.13.0 here, 2.12.0 in the golden
