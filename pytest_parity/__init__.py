@@ -24,7 +24,7 @@ from pytest_parity.result import Comparison, Delta, Diagnosis, Metrics, Recorded
 from pytest_parity.site import Kind, Site
 
 if TYPE_CHECKING:
-    from pytest_parity.compare.region import Valid
+    from pytest_parity.compare.valid import Valid
     from pytest_parity.golden.reader import Golden
     from pytest_parity.session.direct import assert_parity, capture_model, compare_goldens
     from pytest_parity.session.equivalent import assert_equivalent
@@ -63,7 +63,7 @@ __all__ = [
 _LAZY = {
     "Golden": "golden.reader",
     "Parity": "session.parity",
-    "Valid": "compare.region",
+    "Valid": "compare.valid",
     "assert_equivalent": "session.equivalent",
     "assert_no_leak": "session.leak",
     "assert_parity": "session.direct",

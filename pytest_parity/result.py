@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
@@ -280,6 +281,9 @@ class Coverage:
     """Each pattern of ``ignore`` that has found a site, to the number of recorded sites that it excepts."""
 
 
+_GIVEN = frozenset({"batch", "weight", "input", "optimizer", "updated_weight"})
+"""Kinds that agree whatever a model computes, where each step starts from the reference's and is stepped by its gradients."""
+
 IGNORED = "ignored"
 """Among a comparison's counts: recorded sites that the test excepts by name."""
 UNCOVERED = "uncovered"
@@ -324,8 +328,15 @@ class Comparison:
         Never true of nothing, nor where no tolerance could have failed.
         """
         excepted = sum(self.counts.get(key, 0) for key in (Verdict.UNOBSERVABLE.value, IGNORED, UNCOVERED))
-        told = self.compared > self.counts.get(Verdict.VACUOUS.value, 0)
-        return told and self.compared + excepted == self.expected and not self.failures
+        complete = self.compared > 0 and self.compared + excepted == self.expected
+        return complete and not self.failures and not self.vacuous
+
+    @property
+    def vacuous(self) -> bool:
+        """Whether zeros would have passed everywhere, but for what the candidate was given, and its optimizer."""
+        own = {kind: count for kind, count in self.kinds.items() if kind not in _GIVEN} or self.kinds
+        sites = Counter(delta.site.partition("/")[0] for delta in self.deltas if delta.verdict is Verdict.VACUOUS)
+        return bool(sites) and all(sites[kind] == count for kind, count in own.items())
 
     def to_plain(self) -> dict[str, Any]:
         """As dictionaries, lists, strings and numbers only (what a pytest report may carry)."""

@@ -22,7 +22,7 @@ from benchmarks.verdicts.faults import Fault
 from benchmarks.verdicts.rule import Rule
 from benchmarks.verdicts.runs import Bench
 from benchmarks.verdicts.table import Attempt, Passing, Reach, benign_tables, fault_tables, ratio_tables, reach_table
-from benchmarks.verdicts.workloads import THREADS, WORKLOADS, Case, Way
+from benchmarks.verdicts.workloads import PRECISIONS, THREADS, WORKLOADS, Case, Way
 
 FACTORS = (2.0, 1.5, 1.3, 1.2, 1.1, 1.05, 1.03, 1.02, 1.01, 1.003, 1.001, 1.0003, 1.0001, 1.00003, 1.00001)
 SWEPT = ("output_scaled", "weight_scaled")
@@ -35,7 +35,7 @@ class Counts:
     """How many of what."""
 
     combined: int = 3
-    faults: dict[str, int] = field(default_factory=lambda: {"float32": 20, "bfloat16": 8, "autocast": 0})
+    faults: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PRECISIONS, 8) | {"float32": 20})
     compiled: bool = True
     sweep: bool = True
 
@@ -151,7 +151,7 @@ def examined(options: argparse.Namespace) -> Results:
     results = Results()
     counts = Counts(compiled=options.compile, sweep=not options.quick)
     if options.quick:
-        counts = replace(counts, combined=1, faults={"float32": 5, "bfloat16": 2, "autocast": 0})
+        counts = replace(counts, combined=1, faults=dict.fromkeys(PRECISIONS, 2) | {"float32": 5})
     for precision in options.precision:
         for name in options.only or WORKLOADS:
             rng = random.Random(f"{options.seed}|{precision}|{name}")
@@ -170,7 +170,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=2026)
     parser.add_argument("--quick", action="store_true", help="fewer of everything, no sweep")
     parser.add_argument("--only", action="append", choices=list(WORKLOADS))
-    parser.add_argument("--precision", nargs="+", default=["float32", "bfloat16"])
+    parser.add_argument("--precision", nargs="+", choices=list(PRECISIONS), default=["float32", "bfloat16"])
     parser.add_argument("--parts", nargs="+", default=["benign", "faults", "sweep"])
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
     options = parser.parse_args()

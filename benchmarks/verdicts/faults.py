@@ -31,6 +31,7 @@ SCALED = {"weight_scaled", "output_scaled", "gradient_scaled", "attention_scale"
 SIZES = {
     "float32": (1.1, 1.01, 1.001, 1.0001),
     "bfloat16": (1.3, 1.1, 1.03, 1.01),
+    "float16": (1.1, 1.03, 1.01, 1.003),
     "autocast": (1.3, 1.1, 1.03, 1.01),
 }
 

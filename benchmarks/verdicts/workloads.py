@@ -21,7 +21,7 @@ TIME = 24
 THREADS = 2
 Batch = dict[str, Tensor]
 
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "autocast": torch.float32}
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "autocast": torch.float32}
 """What weights and inputs are; under autocast to bfloat16 the weights stay float32."""
 
 

@@ -267,7 +267,8 @@ class Comparator:
         short = self._scope.cover(self._found, self.coverage, self.unobservable)
         if short:
             self.short.setdefault(f"step {self.step}: {short}")
-        self.uncovered.update(dict.fromkeys(site.path for site in self._scope.uncovered))
+        order = (site.path for site in self._scope.expected if site in self._scope.uncovered)
+        self.uncovered.update(dict.fromkeys(order))
         return self._scope.uncovered
 
     def fill_value(self, value: Site) -> None:
@@ -301,12 +302,13 @@ class Comparator:
         self._scope = Scope()
         self._expected, self._found, self.step = self._scope.expected, {}, -1
 
-    def finish(self) -> None:
-        """Close the last step, and count the steps that the candidate never came to as missing."""
+    def finish(self, regions: Callable[[int], Mapping[str, Region]] = lambda _: {}) -> None:
+        """Close the last step, and count the steps that the candidate never came to as missing; ``regions`` are a step's."""
         self.end()
         for step in self.golden.steps:
             if step not in self.came_to:
                 self.begin(step)
+                self.regions = regions(step)
                 self.end()
                 self.came_to.remove(step)
 

@@ -130,7 +130,7 @@ class _Search:
             for name, whole in list(wholes.items()):
                 known = (sibling(join, name) for join, its in self.joins if its is here)
                 join = next((one for one in known if one is not None and holds(one, whole, parts)), None)
-                join = join or find_join(name, whole, parts)
+                join = join or _telling(find_join(name, whole, parts), parts)
                 if join is not None:
                     self._take_join(join, dict(parts), here=here)
 
@@ -203,6 +203,11 @@ def _constant(tensor: torch.Tensor) -> bool:
     """Whether all its elements are one value, as zero biases are, so that another with the same content means little."""
     flat = tensor.reshape(-1)
     return flat.numel() == 0 or bool((flat == flat[0]).all())
+
+
+def _telling(join: Join | None, parts: Tensors) -> Join | None:
+    """A join of which some part is more than one value."""
+    return None if join is None or all(_constant(parts[name]) for name in join.parts) else join
 
 
 def _uneven(ours: Mapping[str, _Content], theirs: Mapping[str, _Content]) -> set[_Content]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["flaky_lines", "input_line", "smallest_lines", "unmoved_line"]
+__all__ = ["flaky_lines", "input_line", "smallest_lines"]
 
 _SHOWN = 8
 
@@ -30,14 +30,6 @@ def flaky_lines(lines: Sequence[str]) -> tuple[str, ...]:
         "them keeps something outside of the model, or draws from a generator of its own. The input:"
     )
     return (heading, *(f"  {line}" for line in lines))
-
-
-def unmoved_line(names: Sequence[str]) -> str:
-    """What is said beside a failure by the noise floor, of inputs that hold whole numbers."""
-    return (
-        f"not moved for the noise floor, as all of it is whole and may be a mask or a count: {', '.join(names)}. If it is "
-        "neither, give values with fractions, by which the floor is a fairer one"
-    )
 
 
 def _number(value: object) -> str:

@@ -43,10 +43,10 @@ def _undiagnosed(comparison: Comparison) -> str:
         if comparison.counts.get(IGNORED):
             return "nothing was compared: the test ignores every site that was recorded"
         return "nothing was compared; assert something, or watch a model while it runs"
-    if not failures and comparison.compared == comparison.counts.get(Verdict.VACUOUS.value):
+    if not failures and comparison.vacuous:
         return (
             "nothing was compared: within the tolerances declared, zeros would have passed everywhere; give smaller ones, or "
-            "none, and the golden's noise floor decides"
+            "none, and the noise floor decides"
         )
     if not failures:
         return f"{comparison.compared:,} of {amount(comparison.expected, 'site')} compared, and none of them fails"

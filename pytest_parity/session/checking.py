@@ -11,8 +11,9 @@ import torch
 from pytest_parity.capture import Capture, Streams, TensorTable, unpack
 from pytest_parity.compare.comparator import Comparator
 from pytest_parity.compare.coverage import Ignore
-from pytest_parity.compare.region import Region, resolve
+from pytest_parity.compare.region import Region
 from pytest_parity.compare.tolerance import Table, Tolerances
+from pytest_parity.compare.valid import resolve
 from pytest_parity.contract.environment import differences
 from pytest_parity.contract.structure import Structure, describe
 from pytest_parity.diagnose import characterise, first_divergence
@@ -52,7 +53,8 @@ class Checking(Run):
         self.reference = reference or Reference(golden)
         allow_dtype = settings.allow_dtype if settings.marker.allow_dtype is None else settings.marker.allow_dtype
         self.counterpart = Counterpart(self.reference, allow_dtype=allow_dtype)
-        self._leftovers = Leftovers(settings.out, settings.case, golden.manifest.get("digest", ""))
+        digest = golden.manifest.get("digest", "")
+        self._leftovers = Leftovers(settings.out, settings.case, digest, collect=settings.collect)
         self.comparator = comparator or Comparator(
             golden,
             tolerances=Tolerances(self._levels({})),
@@ -400,7 +402,7 @@ class Checking(Run):
     def finish(self) -> Comparison | Recorded:
         """Close the last step and judge everything that no helper did."""
         self.close_step()
-        self.comparator.finish()
+        self.comparator.finish(lambda step: recorded_regions(self.golden, step) or {})
         comparison = self.comparison()
         problems = [*self.comparator.ignore.problems(), *self._regions_declared.problems()]
         if problems and comparison.passed:

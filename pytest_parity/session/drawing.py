@@ -6,7 +6,8 @@ batches and inputs are the recorded ones; the first run again moves nothing, and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -18,12 +19,13 @@ from pytest_parity.compare.comparator import Comparator
 from pytest_parity.golden.reader import Golden
 from pytest_parity.result import Tolerance
 from pytest_parity.session.checking import Checking
+from pytest_parity.session.jitter import Jitter
 from pytest_parity.session.memory import Generators, Start
 from pytest_parity.session.moving import MovedReference, move_narrower
 from pytest_parity.session.reference import Reference
 from pytest_parity.session.run import Watching
 from pytest_parity.settings import Settings
-from pytest_parity.site import Kind
+from pytest_parity.site import Kind, Site
 
 __all__ = ["Drawing"]
 
@@ -48,6 +50,7 @@ class Drawing(Checking):
         self._moments = moments
         self._unstable = replay
         self._handles: list[RemovableHandle] = []
+        self._jitter = Jitter(self._moved_output)
 
     @property
     def _leaves(self) -> bool:
@@ -70,9 +73,19 @@ class Drawing(Checking):
         assert isinstance(self.reference, MovedReference)
         return self.reference.moved(value, f"{self.step}|output {name}")
 
-    def nudged(self, name: str, value: torch.Tensor) -> torch.Tensor:
-        """Moved as this draw says of its name."""
-        return self.reference.moved(value, name) if isinstance(self.reference, MovedReference) else value
+    @contextmanager
+    def jittered(self) -> Iterator[None]:
+        """What is compiled is not looked into."""
+        if not isinstance(self.reference, MovedReference) or (self.capture and self.capture.modules.compiled):
+            yield
+            return
+        with self._jitter:
+            yield
+
+    def observe(self, site: Site, value: torch.Tensor | None, call: Tolerance | None = None) -> None:
+        """Measure, and move nothing by it."""
+        with self._jitter.paused():
+            super().observe(site, value, call)
 
     def bound(self, names: Any) -> Any:  # noqa: ARG002
         """The names are the reference's own."""

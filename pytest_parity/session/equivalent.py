@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_parity.capture import POLICIES
-from pytest_parity.compare.region import Valid
 from pytest_parity.compare.tolerance import make
+from pytest_parity.compare.valid import Valid
 from pytest_parity.errors import UsageError
 from pytest_parity.result import Comparison
 from pytest_parity.session.explore import explore, has_strategy

@@ -12,9 +12,10 @@ import torch
 
 from pytest_parity.capture import Capture, Observe, Streams, kept_generators, leaves
 from pytest_parity.compare.judge import judge
-from pytest_parity.compare.region import Region, Valid, match, resolve
+from pytest_parity.compare.region import Region, match
 from pytest_parity.compare.tally import Found, Tally
 from pytest_parity.compare.tolerance import make
+from pytest_parity.compare.valid import Valid, resolve
 from pytest_parity.diagnose import first_divergence
 from pytest_parity.errors import ParityFailure, UsageError
 from pytest_parity.names import BoundNames

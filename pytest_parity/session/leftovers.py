@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +37,15 @@ class Leftovers:
 
     They are a convenience, and never decide a check: what goes wrong here is raised nowhere. ``note`` says it, and is
     empty where all went well; nothing further is left then. A directory that no check left is not touched.
-    ``golden`` is the digest of the golden that is compared with.
+    ``golden`` is the digest of the golden that is compared with, ``collect`` whether failing helpers let the test go on.
     """
 
-    def __init__(self, out: Path, case: str, golden: str = "") -> None:
+    def __init__(self, out: Path, case: str, golden: str = "", *, collect: bool = False) -> None:
         self.note = ""
         self._out = out
         self._case = case
         self._golden = golden
+        self._collect = collect
         self._left = out / case
         self._writer: GoldenWriter | None = None
         self._open: int | None = None
@@ -96,6 +98,9 @@ class Leftovers:
             self._attempt(_NOT_LEFT, lambda: self._commit(environment))
         else:
             self._attempt(_NOT_REMOVED, self._clear)
+        if failed and self.note:  # what an earlier check left must not be taken for this one's
+            with suppress(OSError, GoldenError):
+                self._clear()
 
     def _attempt(self, what: str, action: Callable[[], object]) -> None:
         """Whatever cannot be done becomes the note, and nothing is done after it."""
@@ -170,6 +175,9 @@ class Leftovers:
 
     def _obstacle(self) -> str:
         """Why it cannot be promoted, and what to type; empty where it can."""
+        again = f"record it again: pytest --parity-record --parity-case '{self._case}' --parity-reason TEXT"
+        if not self._ended and self._collect:
+            return f"the check stopped at something that it cannot go on after; {again}"
         if not self._ended:
             return (
                 "the check stopped at a failure, and has not seen what comes after; "
@@ -184,7 +192,6 @@ class Leftovers:
             )
         if not obstacles:
             return ""
-        again = f"record it again: pytest --parity-record --parity-case '{self._case}' --parity-reason TEXT"
         return f"{'; '.join(dict.fromkeys(obstacles))}; {again}"
 
     def _clear(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from pytest_parity.compare.region import Valid
+from pytest_parity.compare.valid import Valid
 from pytest_parity.errors import ParityFailure
 from pytest_parity.report import failure_text
 from pytest_parity.result import Comparison
@@ -109,5 +109,6 @@ class LivePairs:
 
     def _failure_with(self, own: Comparison | None) -> ParityFailure:
         """One failure for the pairs that fail, and for the golden where its comparison does."""
-        failing = [one for one in (*self._pairs, *([] if own is None else [own])) if one.failures]
+        failing = [one for one in self._pairs if not one.passed]
+        failing += [own] if own is not None and own.failures else []
         return ParityFailure("\n\n".join(map(failure_text, failing)), self._with_pairs(own))

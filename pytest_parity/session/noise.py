@@ -128,7 +128,7 @@ class Noise:
         except ParityError as error:
             return str(error)
         except Exception as error:  # noqa: BLE001  it is the user's code, run in a way that it was not made for
-            return f"it raises {type(error).__name__}: {error}"
+            return f"it raises {type(error).__name__}: {error}".partition("\n")[0]
         finally:
             drawing.abandon()
         assert isinstance(result, Comparison)

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from pytest_parity.capture import leaves
-from pytest_parity.compare.region import Region, Valid, resolve
+from pytest_parity.compare.region import Region
+from pytest_parity.compare.valid import Valid, resolve
 from pytest_parity.errors import UsageError
 
 __all__ = ["PaddedBatch"]
@@ -23,15 +24,22 @@ class PaddedBatch:
         regions = resolve(padded, batch)
         tensors = [(path, tensor) for path, tensor in leaves(batch) if tensor is not None]
         self._padded: list[tuple[str, torch.Tensor, torch.Tensor]] = []
+        met: set[str] = set()
         for path, tensor in tensors:
-            pattern = next((one for one in reversed(list(regions)) if fnmatchcase(path, one)), None)
-            if pattern is not None and tensor.dtype is not torch.bool:
-                inside = _mask(regions[pattern], tensor, f"padded {pattern!r}, {path or 'the batch'}")
-                self._padded.append((path or "the batch", tensor, inside.to(tensor.device)))
-        names = ", ".join(path or "(the batch itself)" for path, _ in tensors) or "no tensor"
+            patterns = [one for one in regions if fnmatchcase(path, one) and regions[one].has_dims(tensor.dim())]
+            met.update(patterns)
+            if patterns and tensor.dtype is not torch.bool:
+                what = path or "the batch"
+                inside = _mask(regions[patterns[-1]], tensor, f"padded {patterns[-1]!r}, {what}")
+                _check_writable(what, tensor)
+                self._padded.append((what, tensor, inside.to(tensor.device)))
+        names = ", ".join(f"{path or '(the batch itself)'} {tuple(one.shape)}" for path, one in tensors) or "no tensor"
         for pattern in regions:
-            if not any(fnmatchcase(path, pattern) for path, _ in tensors):
-                raise UsageError(f"assert_no_leak: padded {pattern!r} matches nothing of the batch; it has {names}")
+            if pattern not in met:
+                raise UsageError(
+                    f"assert_no_leak: padded {pattern!r} matches no tensor of the batch that has the dimensions it is about; "
+                    f"it has {names}"
+                )
         if all(bool(inside.all()) for _, _, inside in self._padded):
             raise UsageError(
                 "assert_no_leak: there is no padding to change: every position of what is padded is valid, or boolean. "
@@ -53,6 +61,15 @@ class PaddedBatch:
             with torch.no_grad():
                 for (_, tensor, _), original in zip(self._padded, originals, strict=True):
                     tensor.copy_(original)
+
+
+def _check_writable(path: str, tensor: torch.Tensor) -> None:
+    try:
+        with torch.no_grad():
+            tensor.copy_(tensor.clone())
+    except RuntimeError as error:
+        reason = str(error).partition(". ")[0]
+        raise UsageError(f"assert_no_leak: {path} cannot be written to; give a clone of it: {reason}") from None
 
 
 def _check_changed(path: str, tensor: torch.Tensor, original: torch.Tensor, inside: torch.Tensor) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -18,11 +18,10 @@ from typing import Any
 import torch
 
 from pytest_parity.capture import kept_generators, leaves
-from pytest_parity.compare.region import resolve
+from pytest_parity.compare.valid import resolve
 from pytest_parity.errors import ParityFailure, UsageError
 from pytest_parity.golden.volatile import Volatile, VolatileGolden
 from pytest_parity.report import failure_text
-from pytest_parity.report.inputs import unmoved_line
 from pytest_parity.result import Comparison, Recorded
 from pytest_parity.session.arguments import Arguments, mapped
 from pytest_parity.session.pairing import Model, PairOptions
@@ -63,7 +62,7 @@ class Pair:
             try:
                 found = self._run(Mode.CHECK, held, lambda parity: self._step(parity, self._candidate, given))
             except ParityFailure as failure:
-                raise annotated(failure, notes or tuple(_unmoved(failure, given))) from None
+                raise annotated(failure, notes) from None
         assert isinstance(found, Comparison)
         return replace(found, notes=(*found.notes, *notes))
 
@@ -101,14 +100,16 @@ class Pair:
         with watch, suppress(ParityFailure), parity.collect():  # finish() raises, with all there is to say
             parity.load(model)
             held = {name: parity.input(name, partial(self._fresh, value)) for name, value in given.values.items()}
-            out = _called(model, side, replace(given, values=held))
+            with parity.jittered():
+                out = _called(model, side, replace(given, values=held))
+                loss = self._loss(out, held)
             parity.assert_outputs(out)
-            loss = self._loss(out, held, parity)
             if loss is None:
                 return
             parity.assert_loss(loss.detach())
             if loss.requires_grad:
-                loss.backward()  # type: ignore[no-untyped-call]
+                with parity.jittered():
+                    loss.backward()  # type: ignore[no-untyped-call]
                 if any(tensor is not None and tensor.requires_grad for _, tensor in leaves(held)):
                     parity.assert_input_gradients()
                 if optimizer is not None:
@@ -121,9 +122,9 @@ class Pair:
     def _differentiates(self, tensor: torch.Tensor) -> bool:
         return self._options.input_gradients and (tensor.is_floating_point() or tensor.is_complex())
 
-    def _loss(self, out: Any, held: Mapping[str, Any], parity: Parity) -> torch.Tensor | None:
+    def _loss(self, out: Any, held: Mapping[str, Any]) -> torch.Tensor | None:
         if self._options.loss is None:
-            return projection(out, self._settings.seed, resolve(self._options.valid or {}, held), parity.nudged)
+            return projection(out, self._settings.seed, resolve(self._options.valid or {}, held))
         loss = self._options.loss(out)
         if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
             what = f"shape {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else f"a {type(loss).__name__}"
@@ -147,19 +148,6 @@ def annotated(failure: ParityFailure, notes: Sequence[str]) -> ParityFailure:
 def _computed(golden: VolatileGolden) -> bool:
     made = frozenset({Kind.ACTIVATION, Kind.OUTPUT})
     return any(entry.nbytes for entry in golden.entries(0) if entry.site.kind in made)
-
-
-def _unmoved(failure: ParityFailure, given: Arguments) -> Iterator[str]:
-    """What may be wrong about a failure by the noise floor."""
-    failures = failure.comparison.failures if failure.comparison is not None else ()
-    names = [
-        name
-        for key, value in given.values.items()
-        for name, tensor in leaves(value, key)
-        if tensor is not None and tensor.is_floating_point() and tensor.any() and torch.equal(tensor, tensor.round())
-    ]
-    if names and any(delta.noise is not None for delta in failures):
-        yield unmoved_line(names)
 
 
 def _called(model: torch.nn.Module, side: Side, given: Arguments) -> Any:

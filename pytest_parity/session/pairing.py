@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from pytest_parity.compare.region import Valid
+from pytest_parity.compare.valid import Valid
 
 __all__ = ["Loss", "Model", "OptimizerFactory", "PairOptions", "adamw"]
 

@@ -12,8 +12,8 @@ import torch
 
 from pytest_parity.capture import POLICIES, Streams, kept_generators, leaves
 from pytest_parity.compare.coverage import check_coverage, check_patterns
-from pytest_parity.compare.region import Valid
 from pytest_parity.compare.tolerance import make
+from pytest_parity.compare.valid import Valid
 from pytest_parity.errors import ParityFailure, UsageError
 from pytest_parity.golden.reader import Golden
 from pytest_parity.result import Comparison, Recorded, Tolerance
@@ -77,6 +77,10 @@ class Parity(LivePairs):
         """Inside, the body may run again, even on the same model: that is then as it is now."""
         return self._run.left_alone()
 
+    def jittered(self) -> AbstractContextManager[None]:
+        """Inside, a run for the noise floor moves what each operation computes by one unit in the last place."""
+        return self._run.jittered()
+
     # what goes in
 
     def load(self, model: Model, *, names: Any = None) -> Model:
@@ -94,13 +98,6 @@ class Parity(LivePairs):
         Any tree of tensors, numpy arrays and plain values; checking, it is on the watched model's device.
         """
         return self._run.input(name, make)
-
-    def nudged(self, name: str, value: torch.Tensor) -> torch.Tensor:
-        """A constant as it is, but for a run for the noise floor: moved there by one unit in the last place.
-
-        For what a test computes with and neither ``input`` nor the loader gave, the weights of a loss for instance.
-        """
-        return self._run.nudged(name, value)
 
     def watch(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from typing import Any
 
@@ -15,21 +15,15 @@ from pytest_parity.site import Kind, Site
 
 __all__ = ["projection"]
 
-Nudge = Callable[[str, torch.Tensor], torch.Tensor]
-"""From a name and a constant to the constant, moved where that is asked for; see ``Parity.nudged``."""
 
-
-def projection(
-    out: Any, seed: int, regions: Mapping[str, Region], nudge: Nudge = lambda _, constant: constant
-) -> torch.Tensor | None:
+def projection(out: Any, seed: int, regions: Mapping[str, Region]) -> torch.Tensor | None:
     """``sum(w * out) / sqrt(n)`` over the floating outputs: a scalar, float64 where one of them is, else float32.
 
     The weights ``w`` have magnitudes between 0.5 and 1.5 and random signs, drawn by the seed and the output's path, so
-    that no element is without a gradient and no two errors cancel by design; of the output's dtype, given to ``nudge``
-    by a name, so that a noise floor shows what cancels against them. Elements outside of a valid region and values that
-    are not finite have no part. ``None`` where no output is floating.
+    that no element is without a gradient and no two errors cancel by design. Elements outside of a valid region and
+    values that are not finite have no part. ``None`` where no output is floating.
     """
-    parts = list(_parts(out, seed, regions, nudge))
+    parts = list(_parts(out, seed, regions))
     if not parts:
         return None
     wide = any(part.dtype is torch.float64 for part, _ in parts)
@@ -37,14 +31,12 @@ def projection(
     return total.double() if wide else total.float()
 
 
-def _parts(
-    out: Any, seed: int, regions: Mapping[str, Region], nudge: Nudge
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def _parts(out: Any, seed: int, regions: Mapping[str, Region]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     for leaf, tensor in leaves(out, "out"):
         if tensor is None or not (tensor.is_floating_point() or tensor.is_complex()) or not tensor.numel():
             continue
         values = torch.view_as_real(tensor) if tensor.is_complex() else tensor
-        weights = nudge(f"loss {leaf}", _weights(values.shape, f"{seed}|{leaf}").to(values.dtype))
+        weights = _weights(values.shape, f"{seed}|{leaf}")
         region = match(regions, Site(Kind.OUTPUT, "outputs", leaf="" if tensor is out else leaf), tensor.shape)
         if region is not None:
             mask = region.mask(tensor.shape)

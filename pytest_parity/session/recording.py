@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from pytest_parity.capture import Capture, Streams, hyperparameters
-from pytest_parity.compare.region import resolve
 from pytest_parity.compare.vacant import all_nonfinite
+from pytest_parity.compare.valid import resolve
 from pytest_parity.contract.structure import describe
 from pytest_parity.errors import GoldenError, GoldenNotFound, UsageError
 from pytest_parity.golden.reader import Golden

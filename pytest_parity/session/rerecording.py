@@ -15,6 +15,7 @@ from pytest_parity.compare.dtypes import EXACT, rounding
 from pytest_parity.compare.floor import Distance, default_factor, noise_of
 from pytest_parity.compare.measure import Meter
 from pytest_parity.compare.region import Region, match
+from pytest_parity.contract.config import config_differences
 from pytest_parity.contract.environment import differences
 from pytest_parity.errors import UsageError
 from pytest_parity.golden.canonical import compact, plain
@@ -70,7 +71,8 @@ def what_moved(old: Golden, new: Golden, *, reason: str = "", factor: float | No
         worst=tuple(worst[:_KEPT]),
         losses=tuple(_losses(old, new))[:_KEPT],
         others=tuple(others),
-        changes=_changes(old.manifest["provenance"], new.manifest["provenance"]),
+        changes=_changes(old.manifest["provenance"], new.manifest["provenance"])
+        | _settings(old.manifest["settings"], new.manifest["settings"]),
         reason=reason,
     )
 
@@ -209,6 +211,22 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, t
         if before.get(name) != after.get(name)
     }
     return _environments(before, after) | further
+
+
+def _settings(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """What the test was set to otherwise; of its configuration the values by dotted key, a few."""
+    names = sorted({*before, *after} - {"config"})
+    own = {name: (_told(before.get(name)), _told(after.get(name))) for name in names}
+    config = config_differences(before.get("config") or {}, after.get("config") or {})[:_KEPT]
+    return {name: pair for name, pair in own.items() if pair[0] != pair[1]} | {
+        f"config {one.name}": (one.golden, one.here) for one in config
+    }
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return "absent" if value is None else str(value)
 
 
 def _environments(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[str, str]]:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from pytest_parity.capture import Capture, Streams, pack
-from pytest_parity.compare.region import Valid
+from pytest_parity.compare.valid import Valid
 from pytest_parity.errors import UsageError
 from pytest_parity.result import Comparison, Recorded, Tolerance
 from pytest_parity.session.memory import left_alone
@@ -169,9 +169,9 @@ class Run(ABC):
     def begin_observing(self, batch: Any) -> None:
         """Open the capture's step, with the valid regions of this batch."""
 
-    def nudged(self, name: str, value: torch.Tensor) -> torch.Tensor:  # noqa: ARG002
-        """A constant that the test computes with; a run for the noise floor moves it by one unit in the last place."""
-        return value
+    def jittered(self) -> AbstractContextManager[None]:
+        """Inside, a run for the noise floor moves what each operation computes by one unit in the last place."""
+        return nullcontext()
 
     def observe_tree(self, name: str, value: Any) -> dict[str, Any]:
         """Observe a batch or an input as it is now; returns its spec."""

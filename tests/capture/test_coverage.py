@@ -88,6 +88,22 @@ def test_coverage_lets_a_share_of_the_module_calls_go_and_lists_them(studio: Stu
     assert any("module calls 8 of 10" in line for line in note_lines(comparison))
 
 
+def test_modules_without_a_counterpart_are_listed_as_the_reference_calls_them(studio: Studio) -> None:
+    """Whatever strings hash to in this process."""
+
+    def stack(*, identities: int) -> Callable[[Any], None]:
+        def run(parity: Any) -> None:
+            model = nn.Sequential(*(nn.Identity() for _ in range(identities)))
+            with parity.watch(model, coverage=0.1):
+                parity.assert_outputs(model(torch.ones(3)))
+
+        return run
+
+    studio.record(stack(identities=7))
+    notes = studio.check(stack(identities=1)).notes
+    assert "modules of the reference without a counterpart (coverage=0.1): 1, 2, 3, 4, 5, 6" in notes
+
+
 def test_below_that_share_they_fail_and_the_share_is_said(studio: Studio) -> None:
     studio.record(body())
     text = str(studio.failure(body(lacking, coverage=0.9)))
@@ -367,6 +383,22 @@ def test_a_factor_that_reaches_the_references_norm_is_vacuous_and_the_summary_sa
     assert comparison.counts["vacuous"] > 10
     assert "below_noise" not in comparison.counts
     assert any("vacuous, zeros would have passed there: input/act#0/in.0" in line for line in note_lines(comparison))
+
+
+def test_weights_that_were_given_do_not_make_up_for_it(studio: Studio) -> None:
+    def run(value: float) -> Body:
+        def plain(parity: Any) -> None:
+            net = parity.load(Net())
+            with parity.watch(net, kinds=["weight", "input"]) as steps:
+                for batch in steps.steps([torch.ones(3, 4)]):
+                    parity.assert_outputs(net(batch) * value, rtol=1.0, atol=0.0)
+
+        return plain
+
+    studio.record(run(1.0))
+    assert studio.check(run(1.0)).passed
+    text = str(studio.failure(run(1.5)))
+    assert text.startswith("case: nothing was compared: within the tolerances declared, zeros would have passed")
 
 
 def test_kinds_that_the_test_leaves_out_are_said(studio: Studio) -> None:

@@ -149,6 +149,18 @@ def test_integers_in_the_padding_are_other_valid_ones() -> None:
     assert all(bool((ids[~VALID] > 0).all()) for ids in seen[2:])
 
 
+def test_lengths_beside_the_padded_are_no_padding() -> None:
+    class Taking(Block):
+        def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+            return super().forward(x, torch.arange(6) < lengths[:, None])
+
+    padded = Valid(dim=1, lengths="lengths")
+    one = {"x": batch()["x"], "lengths": LENGTHS}
+    assert_no_leak(Taking(Attention(masked=True)), one, padded=padded, valid={"*": padded})
+    with pytest.raises(ParityFailure, match=r"middle\.attend"):
+        assert_no_leak(Taking(Attention(masked=False)), one, padded=padded, valid={"*": padded})
+
+
 def test_a_large_value_reaches_through_a_mask_that_only_subtracts() -> None:
     class Soft(nn.Module):
         def forward(self, x: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
@@ -193,7 +205,7 @@ class Drawing(nn.Module):
         (lambda: assert_no_leak(Drawing(), batch(), padded={"x": PADDED}), r"activation/\(model\)#0 is not the same"),
         (
             lambda: assert_no_leak(Drawing(), batch(), padded={"audio": PADDED}),
-            "padded 'audio' matches nothing of the batch; it has x, valid",
+            r"padded 'audio' matches no tensor of the batch .* about; it has x \(2, 6, 8\), valid \(2, 6\)",
         ),
         (
             lambda: assert_no_leak(Drawing(), batch(), padded={"x": Valid(dim=1, lengths=[6, 6])}),
@@ -207,6 +219,10 @@ class Drawing(nn.Module):
         (
             lambda: assert_no_leak(Drawing(), batch(), padded={"x": Valid(dim=1, lengths=[6, 4, 2])}),
             "padded 'x', x: valid region of dim=1 does not fit",
+        ),
+        (
+            lambda: assert_no_leak(nn.Linear(8, 8), torch.ones(1, 6, 8).expand(2, 6, 8), padded=PADDED),
+            "the batch cannot be written to; give a clone of it",
         ),
         (
             lambda: assert_no_leak(Drawing(), batch(), padded={"x": PADDED}, magnitudes=()),

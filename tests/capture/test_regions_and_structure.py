@@ -122,6 +122,22 @@ def test_other_regions_than_the_goldens_are_said_to_have_no_part(studio: Studio)
         assert studio.failure(body(Padded(0.0, inside=1e-3), narrower(body is masking)))
 
 
+def test_a_step_that_was_not_run_counts_what_its_regions_hold(studio: Studio) -> None:
+    def body(limit: int) -> Callable[[Any], None]:
+        def run(parity: Any) -> None:
+            model = Padded(0.0)
+            batch = {"x": torch.ones(2, 5, 4), "len": torch.tensor(LENGTHS)}
+            with parity.watch(model, kinds=["activation"], valid={"*": REGIONS["outputs"]}) as steps:
+                for one in steps.steps([batch, batch], limit=limit):
+                    model(one["x"], one["len"])
+
+        return run
+
+    studio.record(body(2))
+    coverage = studio.failure(body(1)).comparison.coverage
+    assert (coverage.elements_recorded, coverage.outside) == (2 * 2 * 8 * 4, 2 * 2 * 2 * 4)
+
+
 def masking(model: nn.Module, valid: Any, *, seed: int = 0) -> Callable[[Any], None]:
     def body(parity: Any) -> None:
         with parity.watch(model, kinds=["weight", "activation"], valid=valid) as run:

@@ -143,6 +143,22 @@ def test_a_check_that_stopped_early_is_refused(studio: Studio, accept):
     assert contents(studio.path / "golden") == before
 
 
+def test_a_check_that_could_not_go_on_is_refused_and_not_sent_round_in_a_circle(studio: Studio, accept):
+    def of_width(width: int):
+        def body(parity) -> None:
+            model = torch.nn.Linear(3, width)
+            with parity.watch(model):
+                model(torch.ones(2, 3))
+
+        return body
+
+    studio.record(of_width(2))
+    fails(studio, of_width(3))
+    done = accept("--yes")
+    assert done.status == 2
+    assert "the check stopped at something that it cannot go on after; record it again: pytest --parity-rec" in done.err
+
+
 def test_steps_that_hang_together_are_refused(studio: Studio, accept):
     studio.record(training(steps=2))
     fails(studio, training(1.5, steps=2))

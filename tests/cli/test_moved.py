@@ -125,6 +125,14 @@ def test_a_rounding_apart_is_within_the_floors(studio: Studio):
     assert found.counts.get("within", 0) > found.counts.get("beyond", 0)
 
 
+def test_what_the_test_is_set_to_otherwise_is_a_change(studio: Studio):
+    record(studio, training(), config={"model": {"width": 8}, "lr": 0.05})
+    found = record(studio, training(adam=True), config={"model": {"width": 8}, "lr": 0.1})
+    assert found is not None
+    assert found.changes == {"optimizers": ("SGD", "AdamW"), "config lr": ("0.05", "0.1")}
+    assert "  changed besides: optimizers SGD -> AdamW; config lr 0.05 -> 0.1" in moved_lines(found)
+
+
 def test_it_survives_the_way_to_xdists_controller():
     from dataclasses import asdict
 

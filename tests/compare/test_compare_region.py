@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from pytest_parity.compare.judge import judge
-from pytest_parity.compare.region import LengthRegion, MaskRegion, Region, Valid, match, resolve
+from pytest_parity.compare.region import LengthRegion, MaskRegion, Region, match
+from pytest_parity.compare.valid import Valid, resolve
 from pytest_parity.errors import UsageError
 from pytest_parity.result import Tolerance, Verdict
 from pytest_parity.site import Kind, Site

@@ -189,8 +189,8 @@ def test_a_test_that_draws_on_its_own_is_refused_and_the_site_named(studio: Stud
 
     def run(parity: Parity) -> None:
         model = parity.load(nn.Linear(3, 3))
-        with parity.watch(model, tolerances={"*": (10.0, 10.0)}):
-            model(torch.ones(2, 3) + 0.1 * torch.rand(2, 3, generator=source))
+        with parity.watch(model, tolerances={"*": (0.5, 0.01)}):
+            model(torch.ones(2, 3) + 1e-3 * torch.rand(2, 3, generator=source))
 
     power = selftest(studio, run)
     assert power.refused.startswith("two runs without a fault differ, first at input/(model)#0/in.0 of step 0")

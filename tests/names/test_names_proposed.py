@@ -167,6 +167,12 @@ def test_one_value_alone_is_proved_where_nothing_else_is_left():
     assert proved(candidate, reference) == {"fc.w": "lin.w", "norm.g": "ln.g", "norm.b": "ln.b"}
 
 
+def test_parts_of_one_value_each_prove_no_join():
+    mask = torch.tensor([0.0, 0.0, 1.0, 1.0])
+    found = propose({"mask": mask}, {"ln.bias": torch.zeros(2), "ln.weight": torch.ones(2)})
+    assert (found.matches, found.candidate) == ((), ("mask",))
+
+
 def test_the_last_norm_is_proved_beside_blocks_whose_norms_are_tied():
     def model(blocks: str, norms: tuple[str, str], last: str) -> dict[str, torch.Tensor]:
         made = {f"{blocks}.{i}.{key}": tensor(2, 3, seed=ord(key) + i) for i in range(2) for key in "uw"}

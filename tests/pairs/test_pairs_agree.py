@@ -99,6 +99,26 @@ def test_a_compiled_model_against_itself():
     assert comparison.counts["unobservable"]
 
 
+def test_sparse_gradients_have_a_noise_floor():
+    table = seeded(nn.Embedding, 9, 4, sparse=True)
+    comparison = assert_equivalent(
+        table, table, torch.tensor([[1, 2, 2]]), optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1)
+    )
+    assert comparison.counts == {"equal": comparison.expected}
+    assert comparison.notes == ()
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_a_checkpointed_reference_against_a_plain_candidate(reentrant: bool):
+    class Kept(Eager):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.utils.checkpoint.checkpoint(super().forward, x, use_reentrant=reentrant)
+
+    comparison = assert_equivalent(seeded(Kept, p=0.3), Eager(p=0.3), torch.randn(2, 5, 16))
+    assert comparison.passed
+    assert comparison.notes == ()
+
+
 def test_a_norm_written_out_in_bfloat16_is_within_what_rounding_does_to_the_reference():
     norm = seeded(nn.LayerNorm, 64).bfloat16()
     x = torch.randn(8, 64, dtype=torch.bfloat16)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 from pair_models import Block, first_line, seeded
+from parity_studio import Studio
 
-from pytest_parity import assert_equivalent
+from pytest_parity import ParityFailure, assert_equivalent
+from pytest_parity.session import Parity
+from pytest_parity.settings import Mode
 
 
 class Inlined(Block):
@@ -36,3 +39,19 @@ def test_a_replayed_module_does_not_spoil_what_comes_after_it():
     assert "drop is the first module" in first_line(seeded(Block), candidate, x)
     comparison = assert_equivalent(seeded(Block), candidate, x, replay=["drop"])
     assert any(note.startswith("replayed, and the candidate's own output is another") for note in comparison.notes)
+
+
+def test_tolerances_that_let_zeros_pass_compare_nothing(studio: Studio):
+    one, other = torch.nn.Linear(8, 2), torch.nn.Linear(8, 2)
+    other.load_state_dict(one.state_dict())
+    other.register_forward_hook(lambda _module, _args, out: out * 1.5)
+    x = torch.randn(6, 8)
+    line = first_line(one, other, x, rtol=1.0, atol=10.0)
+    assert line == (
+        "Linear against Linear: nothing was compared: within the tolerances declared, zeros would have passed everywhere; "
+        "give smaller ones, or none, and the noise floor decides"
+    )
+    parity = Parity(studio.settings(Mode.CHECK, collect=True))
+    parity.assert_equivalent(one, other, x, rtol=1.0, atol=10.0)
+    with pytest.raises(ParityFailure, match="Linear against Linear: nothing was compared"):
+        parity.finish()

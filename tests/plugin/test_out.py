@@ -119,6 +119,12 @@ def test_a_tensor_that_cannot_be_left_is_noted(tmp_path: Path):
     assert contents(tmp_path / "out").keys() == {".gitignore"}
 
 
+def test_what_an_earlier_check_left_is_not_taken_for_that_of_one_that_could_leave_nothing(tmp_path: Path):
+    assert leave(tmp_path / "out", torch.ones(3)) == ""
+    assert "cannot be copied to the CPU" in leave(tmp_path / "out", torch.ones(3, device="meta"))
+    assert contents(tmp_path / "out").keys() == {".gitignore"}
+
+
 def test_a_case_inside_another_is_noted(tmp_path: Path):
     GoldenWriter(tmp_path, "nest").commit(provenance={}, settings={"failing": True}, structure={}, history=[])
     assert "one is a path prefix of the other" in leave(tmp_path, torch.ones(3))
