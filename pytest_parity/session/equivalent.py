@@ -59,11 +59,11 @@ def assert_equivalent(
     candidate's, ``None`` takes no step. ``train`` puts both into training mode (``False``: evaluation mode, ``None``:
     as they are). ``input_gradients`` has floating inputs require a gradient, and compares it.
 
-    Judged by the noise floor, from ``draws`` runs of the reference with weights and inputs moved by one unit in the last
-    place (0: by the defaults of the dtype), times ``factor``, or by ``rtol`` and ``atol``, or by a table
-    ``tolerances``, as in ``parity.watch``; ``kinds`` (weights are always among them), ``valid``, ``replay``, ``ignore``,
-    ``coverage`` and ``rng`` are also as there. The caller's random
-    generators are as before. Returns what was compared.
+    Judged by the noise floor, from ``draws`` runs of the reference with weights, inputs and what each operation computes
+    in float32 and float64 moved by one unit in the last place (0: by the defaults of the dtype), times ``factor``, or by
+    ``rtol`` and ``atol``, or by a table ``tolerances``, as in ``parity.watch``; ``kinds`` (weights are always among them),
+    ``valid``, ``replay``, ``ignore``, ``coverage`` and ``rng`` are also as there. The caller's random generators are as
+    before. Returns what was compared.
 
     Raises ``ParityFailure`` with the first divergence, ``UsageError`` on what cannot be run.
     """
