@@ -10,20 +10,16 @@ from math import prod
 import torch
 
 from pytest_parity.compare.coverage import CALLS, Ignore, Scope
-from pytest_parity.compare.dtypes import dtype_name
-from pytest_parity.compare.floor import default_factor, of_squares
-from pytest_parity.compare.judge import Outcome, StreamJudge
-from pytest_parity.compare.measure import FloorJudge, fits
+from pytest_parity.compare.deciding import Deciding
+from pytest_parity.compare.judge import Outcome
 from pytest_parity.compare.region import Region, match
 from pytest_parity.compare.spool import Spool
 from pytest_parity.compare.tally import Found, Tally
 from pytest_parity.compare.tolerance import Tolerances
-from pytest_parity.compare.update import UpdateJudge
 from pytest_parity.compare.vacant import emptied, hollow, nonfinite
 from pytest_parity.errors import UsageError
 from pytest_parity.golden.entry import NONE, Entry
-from pytest_parity.golden.noise import Floor
-from pytest_parity.golden.reader import Golden, torch_dtype
+from pytest_parity.golden.reader import Golden
 from pytest_parity.names import BoundNames
 from pytest_parity.result import Comparison, Delta, Tolerance, Verdict
 from pytest_parity.site import Kind, Site
@@ -70,7 +66,7 @@ class Comparator:
         """Why module calls without a counterpart are missing, although not all of them need one."""
         self.uncovered: dict[str, None] = {}
         """Modules of the reference whose calls have no counterpart, and need none."""
-        self._allow_dtype = allow_dtype
+        self.decide = Deciding(golden, factor=factor, allow_dtype=allow_dtype)
         self._given = frozenset() if batches else frozenset({Kind.BATCH})
         """What the candidate is given, and therefore is not compared."""
         self.step = -1
@@ -83,12 +79,6 @@ class Comparator:
         self.own_updates: dict[str, None] = {}
         """Updates that the candidate's own gradients led elsewhere, while its optimizer's step on its own is right."""
         self._leave = leave
-        self._judge = StreamJudge(golden)
-        self._update = UpdateJudge(golden)
-        self._by_floor = FloorJudge(golden, self._judge, self._update)
-        self._factors: dict[str, Tolerance] = {}
-        self.factor = factor
-        """Of the noise floor, where nothing else is declared; ``None``: the dtype's."""
         self._memory = memory
         self.keeps = memory >= max((self._sizes(step)[1] for step in golden.steps), default=0)
         self._spool = Spool(memory)
@@ -109,7 +99,7 @@ class Comparator:
         coverage: float | None = None,
     ) -> None:
         """Take on what a watch asks for; ``unobservable`` are the reference's names of modules that are compiled."""
-        self.tolerances = tolerances
+        self.decide.tolerances = tolerances
         self.kinds = kinds - self._given
         self.names = names
         self.unobservable = unobservable
@@ -363,13 +353,7 @@ class Comparator:
 
     def _compare(self, entry: Entry, value: torch.Tensor | None, call: Tolerance | None) -> Outcome:
         region = match(self.regions, entry.site, entry.shape)
-        by_floor = self._floor(entry, value, call)
-        if by_floor is not None:
-            assert value is not None
-            outcome = self._by_floor(entry, value, *by_floor, region)
-        else:
-            tolerance = self._tolerance(entry, value, call)
-            outcome = self._judge(entry, value, tolerance, region=region, allow_dtype=self._allow_dtype)
+        outcome = self.decide.value(entry, value, call, region=region)
         count, total = nonfinite(entry, value, outcome, region)
         if count == total > 0 and self._empty_fails and not self._overflowed(entry.site):
             return hollow(outcome, total)
@@ -392,46 +376,8 @@ class Comparator:
         *,
         led: bool,
     ) -> Outcome:
-        """``led``: the candidate's own gradients led to it. Weights of another dtype are compared as they are."""
-        if self._allow_dtype and dtype_name(new.dtype) != entry.dtype:
-            return self._compare(entry, new, call)
-        by_floor = self._floor(entry, new, call, own=led)
-        if by_floor is not None and (start.shape, start.dtype) == (entry.shape, entry.dtype):
-            tolerance, floor = by_floor
-            return self._by_floor.update(entry, start, new, own, tolerance=tolerance, floor=floor)
-        return self._update(entry, start, new, own, self._tolerance(entry, new, call))
-
-    def deciding(self, entry: Entry, call: Tolerance | None = None) -> tuple[Tolerance, Floor | None]:
-        """What decides about a value of the golden's own shape and dtype, at a site of the current step."""
-        value = torch.empty(entry.shape, dtype=torch_dtype(entry), device="meta")
-        return self._floor(entry, value, call) or (self._tolerance(entry, value, call), None)
-
-    def _floor(
-        self, entry: Entry, value: torch.Tensor | None, call: Tolerance | None, *, own: bool = False
-    ) -> tuple[Tolerance, Floor] | None:
-        """The factor and the floor that decide at a site; ``None`` where a tolerance does, or there is no floor."""
-        noise = self.golden.noise
-        if noise is None or not fits(entry, value):
-            return None
-        declared = self.tolerances.declared(entry.site, call)
-        if declared is not None and declared.factor is None:
-            return None
-        floor = noise.of(self.step, entry.order, own=own)
-        if floor is None:
-            return None
-        tolerance = declared or self._factor_of(entry.dtype)
-        return of_squares(tolerance, floor) if entry.site.kind is Kind.OPTIMIZER else tolerance, floor
-
-    def _factor_of(self, dtype: str) -> Tolerance:
-        known = self._factors.get(dtype)
-        if known is None:
-            factor = default_factor(dtype) if self.factor is None else self.factor
-            known = self._factors[dtype] = Tolerance(0.0, 0.0, "noise floor", factor)
-        return known
-
-    def _tolerance(self, entry: Entry, value: torch.Tensor | None, call: Tolerance | None) -> Tolerance:
-        dtype = entry.dtype if value is None else str(value.dtype).removeprefix("torch.")
-        return self.tolerances.of(entry.site, dtype, entry.dtype, call)
+        outcome = self.decide.update(entry, start, new, own, call, led=led)
+        return self._compare(entry, new, call) if outcome is None else outcome
 
     def _settle(self, entry: Entry, outcome: Outcome, *, isolated: bool = False) -> None:
         site = entry.site

@@ -30,8 +30,8 @@ __all__ = [
     "verdict_of",
 ]
 
-DEFAULT_FACTORS = {"float64": 10.0, "float32": 10.0, "bfloat16": 10.0, "float16": 10.0}
-"""By dtype; set from ``python -m benchmarks.verdicts``."""
+DEFAULT_FACTORS = {"float64": 10.0, "float32": 10.0, "bfloat16": 6.0, "float16": 10.0}
+"""By dtype; set from ``python -m benchmarks.verdicts``, seeds 0 to 9: correct variants came to 6.6 in float32, to 3.7 in bfloat16."""
 
 _COARSE = 10.0
 _MILLION = 6.0

@@ -119,7 +119,7 @@ class Measuring(_Further):
     def _compare(self, entry: Entry, value: torch.Tensor | None, call: Tolerance | None) -> Outcome:
         if value is None or not fits(entry, value):
             expected = None if entry.dtype == NONE else (entry.shape, torch_dtype(entry))
-            return before_values(value, expected) or self._judge(entry, value, self._tolerance(entry, value, call))
+            return before_values(value, expected) or self.decide.value(entry, value, call, region=None)
         distance = self._meter.site(entry, value, region=match(self.regions, entry.site, entry.shape), precise=True)
         assert distance is not None
         if distance.broken:

@@ -138,10 +138,10 @@ class Pair:
 
 
 def annotated(failure: ParityFailure, notes: Sequence[str]) -> ParityFailure:
-    """The failure, with more to say below its numbers."""
-    if failure.comparison is None or not notes:
+    """The failure, with more to say below its numbers, and nothing of the environment, which is one for both."""
+    if failure.comparison is None:
         return failure
-    comparison = replace(failure.comparison, notes=(*notes, *failure.comparison.notes))
+    comparison = replace(failure.comparison, character=None, notes=(*notes, *failure.comparison.notes))
     return ParityFailure(failure_text(comparison), comparison)
 
 

@@ -62,7 +62,7 @@ class Trial(Checking):
         """Have the fault put in when the watch begins: after the weights were loaded, behind the capture's own hooks."""
         capture, comparator = super().make_capture(watching), self.comparator
         comparator.configure(
-            tolerances=comparator.tolerances,
+            tolerances=comparator.decide.tolerances,
             kinds=self._compared | {Kind.OUTPUT, Kind.LOSS},
             names=self.names,
             unobservable=comparator.unobservable,
@@ -124,7 +124,7 @@ class Trial(Checking):
             if entry is None or entry.dtype == NONE or site.kind not in self.comparator.kinds:
                 continue
             call = self._calls.get(site) or self._calls.get(site.kind)
-            tolerance, floor = self.comparator.deciding(entry, call)
+            tolerance, floor = self.comparator.decide.what(entry, call)
             reference, slack = self._reference(entry)
             scale = smallest_scale(reference, tolerance, floor, slack)
             if scale is not None:

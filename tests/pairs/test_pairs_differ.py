@@ -16,6 +16,13 @@ def test_a_scale(scale: float):
     assert line.startswith("Block against Block step 0: (model): what it hands to act is the first site that differs")
 
 
+def test_nothing_is_said_of_the_environment_which_is_one_for_both():
+    with pytest.raises(ParityFailure) as caught:
+        assert_equivalent(seeded(Block), seeded(Block, scale=1.01), torch.randn(6, 8))
+    assert "regression" not in str(caught.value)
+    assert "environment" not in str(caught.value)
+
+
 def test_a_scale_of_the_scores_with_names_of_both():
     line = first_line(seeded(Eager, scale=1.001), seeded(Fused), torch.randn(2, 6, 16), names=FUSED_NAMES)
     assert line.startswith("Fused against Eager step 0: (model): what it hands to drop is the first site that differs")
