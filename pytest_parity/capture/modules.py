@@ -6,10 +6,9 @@ hooks are not used: they break on in-place operations and see nothing of modules
 
 from __future__ import annotations
 
-import copy
 import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, Protocol
 
@@ -19,7 +18,7 @@ from torch.utils.hooks import RemovableHandle
 from pytest_parity.capture.calls import Call, CallStack
 from pytest_parity.capture.names import module_aliases
 from pytest_parity.capture.random import Streams
-from pytest_parity.capture.tree import children, leaves
+from pytest_parity.capture.tree import children, leaves, with_parts
 from pytest_parity.errors import UsageError
 from pytest_parity.names import BoundNames
 from pytest_parity.site import Kind, Site
@@ -210,17 +209,7 @@ def rebuilt(value: Any, recorded: dict[str, torch.Tensor | None], prefix: str) -
     parts = children(value)
     if parts is None:
         return value
-    new = [(key, rebuilt(part, recorded, f"{prefix}.{key}")) for key, part in parts]
-    if isinstance(value, tuple):
-        items = [part for _, part in new]
-        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
-    twin = copy.copy(value)
-    for key, part in new:
-        if isinstance(value, (Mapping, list)):
-            twin[key] = part
-        else:
-            object.__setattr__(twin, key, part)
-    return twin
+    return with_parts(value, [(key, rebuilt(part, recorded, f"{prefix}.{key}")) for key, part in parts])
 
 
 def _carry(own: torch.Tensor, recorded: torch.Tensor | None) -> torch.Tensor:

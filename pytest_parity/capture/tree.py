@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +14,7 @@ import torch
 
 from pytest_parity.errors import CaptureError
 
-__all__ = ["Spec", "children", "leaves", "pack", "unpack"]
+__all__ = ["Spec", "children", "leaves", "pack", "unpack", "with_parts"]
 
 Spec = dict[str, Any]
 """A batch's tree without its tensors, as JSON can hold it."""
@@ -47,6 +48,20 @@ def children(value: Any) -> list[tuple[Any, Any]] | None:
     if isinstance(value, SimpleNamespace):
         return list(vars(value).items())
     return None
+
+
+def with_parts(value: Any, parts: list[tuple[Any, Any]]) -> Any:
+    """A node like ``value`` that holds ``parts``, which are named as its children are."""
+    if isinstance(value, tuple):
+        items = [part for _, part in parts]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    twin = copy.copy(value)
+    for key, part in parts:
+        if isinstance(value, (Mapping, list)):
+            twin[key] = part
+        else:
+            object.__setattr__(twin, key, part)
+    return twin
 
 
 def pack(value: Any, name: str) -> tuple[Spec, list[tuple[str, torch.Tensor]]]:

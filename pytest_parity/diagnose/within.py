@@ -6,13 +6,12 @@ outside of its calls see nothing of it, and a gradient flows through the change 
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 
-from pytest_parity.capture.tree import children
+from pytest_parity.capture.tree import children, with_parts
 
 __all__ = ["Change", "Undo", "hand_in", "hand_on", "rebuilt", "replaced_within"]
 
@@ -91,13 +90,4 @@ def rebuilt(value: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
     new = [(key, rebuilt(part, change)) for key, part in parts]
     if all(part is old for (_, part), (_, old) in zip(new, parts, strict=True)):
         return value
-    if isinstance(value, tuple):
-        items = [part for _, part in new]
-        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
-    twin = copy.copy(value)
-    for key, part in new:
-        if isinstance(value, (Mapping, list)):
-            twin[key] = part
-        else:
-            object.__setattr__(twin, key, part)
-    return twin
+    return with_parts(value, new)

@@ -48,11 +48,11 @@ def amount(count: int, noun: str) -> str:
 
 
 def elided(text: str, width: int) -> str:
-    """The text in at most ``width`` columns, its middle left out; both ends of a site's name tell more."""
+    """The text in at most ``width`` columns, its middle left out; of a site's name the end tells most."""
     if len(text) <= width:
         return text
     room = max(width - 3, 2)
-    tail = (room + 1) // 2
+    tail = (2 * room + 2) // 3
     return f"{text[: room - tail]}...{text[-tail:]}"
 
 

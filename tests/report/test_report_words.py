@@ -41,7 +41,7 @@ def test_bytes(count, words):
 
 @pytest.mark.parametrize(
     ("width", "text"),
-    [(20, "abcdefghijkl"), (12, "abcdefghijkl"), (9, "abc...jkl"), (8, "ab...jkl"), (3, "a...l")],
+    [(20, "abcdefghijkl"), (12, "abcdefghijkl"), (9, "ab...ijkl"), (8, "a...ijkl"), (3, "...kl")],
 )
 def test_a_name_that_is_too_long_loses_its_middle(width, text):
     assert elided("abcdefghijkl", width) == text
