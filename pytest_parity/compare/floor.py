@@ -40,7 +40,10 @@ _TINY = 16
 """Elements up to which a norm counts as a few numbers."""
 _POOL = 8
 """Sites of a kind from which their median gain says something."""
-_NARROWER = (torch.bfloat16, torch.float16, torch.float32)
+_NARROWER = {torch.bfloat16: (torch.int16, 0x1), torch.float16: (torch.int16, 0x1), torch.float32: (torch.int32, 0xFF)}
+"""Dtypes that a wider one may hold the values of, with their last places: of float32 a byte, for one value alone tells."""
+_USED = 8
+"""One in so many values at least uses the last places of the dtype that it was computed in."""
 _ALL_NOISE = 0.5
 """Share of its own norm from which a site that moves by it in the draws is noise."""
 _SAFE = (1e-12, 1e12)
@@ -85,7 +88,11 @@ class Distance:
         self.changed = self.elements = 0
         self.broken = False
         self._precise = precise
-        self._fits = [one for one in _NARROWER if precise and one.itemsize < dtype.itemsize and not self.exact]
+        narrower = (one for one in _NARROWER if precise and one.itemsize < dtype.itemsize and not self.exact)
+        self._fits = dict.fromkeys(narrower, 0)
+        """The narrower dtypes that hold everything so far, and how many values use their last places."""
+        self._others = 0
+        """How many values are neither zero nor infinite."""
         self._whole = True
 
     def add(self, actual: torch.Tensor, expected: torch.Tensor) -> None:
@@ -97,10 +104,20 @@ class Distance:
         ours = widened(actual, self._work, "wide_actual", self._scratch)
         theirs = widened(expected, self._work, "wide_expected", self._scratch)
         if self._fits and not expected.is_complex():
-            self._whole = self._whole and torch.equal(expected, expected.round())
-            self._fits = [one for one in self._fits if torch.equal(expected.to(one).to(expected.dtype), expected)]
+            self._see_narrower(expected)
         distance = torch.sub(ours, theirs, out=self._scratch.take("distance", self._work, ours.numel()))
         self._sum(distance, theirs, lambda: ours)
+
+    def _see_narrower(self, expected: torch.Tensor) -> None:
+        self._whole = self._whole and torch.equal(expected, expected.round())
+        self._others += int(((expected != 0) & torch.isfinite(expected)).sum())
+        for one, used in list(self._fits.items()):
+            narrow = expected.to(one)
+            if torch.equal(narrow.to(expected.dtype), expected):
+                word, last = _NARROWER[one]
+                self._fits[one] = used + int(((narrow.view(word) & last) != 0).sum())
+            else:
+                del self._fits[one]
 
     def add_update(
         self, new: torch.Tensor, begun: torch.Tensor | None, expected: torch.Tensor, start: torch.Tensor
@@ -157,11 +174,13 @@ class Distance:
     def eps(self) -> float | None:
         """The rounding of a narrower dtype that holds all of the reference's values: they were computed in that.
 
-        ``None`` where there is none, where the values are whole and so say nothing, or too few to tell.
+        ``None`` where there is none, where they are whole, or would fit one narrower still (the 1/16 that each element
+        has of a mean's gradient), and so say nothing, or where they are too few to tell.
         """
-        if self._whole or not self._fits:
+        if self._whole:
             return None
-        return next((rounding(one) for one in self._fits if one is torch.float32 or self.elements >= _TINY), None)
+        told = (one for one, used in self._fits.items() if used * _USED >= self._others)
+        return next((rounding(one) for one in told if one is torch.float32 or self.elements >= _TINY), None)
 
     @property
     def norm(self) -> float:

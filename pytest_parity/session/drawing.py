@@ -21,7 +21,7 @@ from pytest_parity.result import Tolerance
 from pytest_parity.session.checking import Checking
 from pytest_parity.session.jitter import Jitter
 from pytest_parity.session.memory import Generators, Start
-from pytest_parity.session.moving import MovedReference, move_narrower
+from pytest_parity.session.moving import MovedReference, move_outputs
 from pytest_parity.session.reference import Reference
 from pytest_parity.session.run import Watching
 from pytest_parity.settings import Settings
@@ -66,7 +66,7 @@ class Drawing(Checking):
                 for name, tensor in capture.tensors.items():
                     if tensor.requires_grad:
                         tensor.copy_(self.reference.moved(tensor, f"start|{name}"))
-            self._handles = move_narrower(watching.model, self._moved_output)
+            self._handles = move_outputs(watching.model, self._moved_output)
         return capture
 
     def _moved_output(self, value: torch.Tensor, name: str) -> torch.Tensor:

@@ -17,8 +17,10 @@ from pytest_parity.golden.reader import Golden
 from pytest_parity.session.reference import Reference
 from pytest_parity.site import Kind
 
-__all__ = ["MovedReference", "move_narrower", "moved"]
+__all__ = ["MovedReference", "move_outputs", "moved"]
 
+_ANY = 1 << 10
+"""Wider than any dtype."""
 _WORDS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
@@ -63,17 +65,22 @@ class MovedReference(Reference):
         return moved(value, f"{self._seed}|{name}")
 
 
-def move_narrower(model: torch.nn.Module, move: Callable[[torch.Tensor, str], torch.Tensor]) -> list[RemovableHandle]:
-    """Have ``move`` what a model's innermost modules return in a narrower dtype than any of its parameters has.
+def move_outputs(model: torch.nn.Module, move: Callable[[torch.Tensor, str], torch.Tensor]) -> list[RemovableHandle]:
+    """Have ``move`` what innermost modules return where moving their parameters would move nothing.
 
-    Under autocast the last place of a parameter is below what its modules compute with: moved alone it moves nothing.
-    Gradients pass as if nothing had been moved. Returns the hooks, to be removed; they come before those set later.
+    That is in a narrower dtype than any parameter has: under autocast the last place of a parameter is below what its
+    modules compute with; and in any dtype of a module that is frozen: behind ids, which stay, it would give the same
+    bits in all draws, and to round is what it does all the same. Gradients pass as if nothing had been moved. Returns the
+    hooks, to be removed; they come before those set later.
     """
     widths = [tensor.element_size() for tensor in model.parameters() if tensor.requires_grad]
-    if not widths:
-        return []
-    innermost = [(name, one) for name, one in model.named_modules() if next(one.children(), None) is None]
-    return [one.register_forward_hook(partial(_moved_output, name, min(widths), move)) for name, one in innermost]
+    handles = []
+    for name, one in model.named_modules():
+        own = list(one.parameters())
+        width = _ANY if own and not any(tensor.requires_grad for tensor in own) else min(widths, default=0)
+        if width and next(one.children(), None) is None:
+            handles.append(one.register_forward_hook(partial(_moved_output, name, width, move)))
+    return handles
 
 
 def _moved_output(

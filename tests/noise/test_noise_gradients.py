@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 import torch
 from noise_models import Attention, tower, training
 from parity_studio import Studio
@@ -84,3 +85,20 @@ def test_a_gradient_that_is_absent_fails(studio: Studio):
     failure = studio.failure(training(make, steps=1))
     assert BIAS in str(failure)
     assert "got None" in str(failure)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_gradient_that_happens_to_fit_a_narrower_dtype_is_not_rounded_to_it(studio: Studio, dtype: torch.dtype):
+    """Each element of a mean's gradient is 1/16, which bfloat16 holds too: a factor of 1.0001 is no rounding."""
+
+    def body(scale: float) -> Callable[[Parity], None]:
+        def test(parity: Parity) -> None:
+            layer = parity.load(torch.nn.Linear(8, 16).to(dtype))
+            layer.bias.register_hook(lambda gradient: gradient * scale)
+            with parity.watch(layer):
+                layer(parity.input("x", lambda: torch.randn(4, 8).to(dtype))).mean().backward()
+
+        return test
+
+    studio.record(body(1.0), draws=3)
+    assert "gradient/bias" in str(studio.failure(body(1.0001 if dtype is torch.float32 else 1 + 1e-7)))
