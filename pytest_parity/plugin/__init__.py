@@ -31,8 +31,13 @@ from pytest_parity.plugin.fixtures import (
 )
 from pytest_parity.plugin.marker import SIGNATURE
 from pytest_parity.plugin.options import OPTIONS, Options, is_worker, named_profile, pytest_addoption
-from pytest_parity.plugin.outcome import pytest_report_teststatus, pytest_runtest_call, pytest_runtest_makereport
-from pytest_parity.plugin.rerun import pytest_fixture_setup
+from pytest_parity.plugin.outcome import (
+    pytest_report_teststatus,
+    pytest_runtest_call,
+    pytest_runtest_makereport,
+    pytest_runtest_teardown,
+)
+from pytest_parity.plugin.rerun import pytest_fixture_setup, pytest_pyfunc_call
 from pytest_parity.plugin.switches import SWITCHES, Switches, export_early
 
 __all__ = [
@@ -49,10 +54,12 @@ __all__ = [
     "pytest_fixture_setup",
     "pytest_load_initial_conftests",
     "pytest_make_collect_report",
+    "pytest_pyfunc_call",
     "pytest_report_teststatus",
     "pytest_runtest_call",
     "pytest_runtest_makereport",
     "pytest_runtest_setup",
+    "pytest_runtest_teardown",
     "pytest_sessionfinish",
 ]
 

@@ -35,7 +35,7 @@ def parity_tolerances(pytestconfig: pytest.Config) -> Mapping[str, Any]:
     As it stands, what ``[tool.pytest_parity.tolerances]`` in pyproject.toml says, and over it the profile. Override it
     in a ``conftest.py`` for a directory's tests; ``{**parity_tolerances, ...}`` adds to what is above.
     """
-    return {**pytestconfig.stash[OPTIONS].tolerances, **pytestconfig.stash[SWITCHES].profile.tolerances}
+    return {**pytestconfig.stash[OPTIONS].tolerances, **pytestconfig.stash[SWITCHES].profile().tolerances}
 
 
 @pytest.fixture
@@ -115,8 +115,8 @@ def _settings(item: pytest.Item, plan: Plan, tolerances: Mapping[str, Any], name
         tolerances=checked_tolerances(tolerances, origin="the fixture parity_tolerances"),
         names=names,
         strict=options.strict,
-        profile=item.config.stash[SWITCHES].profile.name,
-        allow_dtype=item.config.stash[SWITCHES].profile.allow_dtype,
+        profile=item.config.stash[SWITCHES].profile().name,
+        allow_dtype=item.config.stash[SWITCHES].profile().allow_dtype,
         draws=options.draws,
         factor=options.factor,
         ignore=options.ignore,

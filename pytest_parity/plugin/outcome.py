@@ -20,7 +20,14 @@ if TYPE_CHECKING:
     from pytest_parity.session import Parity
     from pytest_parity.session.run import Run
 
-__all__ = ["AGAIN", "holding", "pytest_report_teststatus", "pytest_runtest_call", "pytest_runtest_makereport"]
+__all__ = [
+    "AGAIN",
+    "holding",
+    "pytest_report_teststatus",
+    "pytest_runtest_call",
+    "pytest_runtest_makereport",
+    "pytest_runtest_teardown",
+]
 
 _PARITY = pytest.StashKey["Parity"]()
 """What the test holds."""
@@ -85,12 +92,10 @@ def _conclude(item: pytest.Item) -> None:
     if parity is not None:
         rerunner = item.stash.get(RERUNNER, None)
         again = None if rerunner is None else partial(_again, item, rerunner)
-        with _torn_down_later(rerunner):
-            concluded = parity.finish(again)
+        concluded = parity.finish(again)
         item.stash[_CONCLUSION] = concluded
         _announce(item, concluded)
-        with _torn_down_later(rerunner):
-            check_power(item, parity, again)
+        check_power(item, parity, again)
 
 
 def _again(item: pytest.Item, rerunner: Rerunner, run: Run) -> None:
@@ -100,6 +105,8 @@ def _again(item: pytest.Item, rerunner: Rerunner, run: Run) -> None:
         rerunner.run(partial(_close_repeated, item))
     except (pytest.skip.Exception, pytest.fail.Exception, pytest.xfail.Exception) as outcome:
         raise RuntimeError(f"{type(outcome).__name__.lower()}: {outcome}") from outcome
+    except pytest.exit.Exception as stop:  # an exception like a body's own, and it ends the session
+        raise KeyboardInterrupt(str(stop)) from stop
     finally:
         del item.stash[AGAIN]
 
@@ -110,12 +117,14 @@ def _close_repeated(item: pytest.Item) -> None:
         del item.stash[_REPEATED]
 
 
-@contextmanager
-def _torn_down_later(rerunner: Rerunner | None) -> Iterator[None]:
-    """What the first run's fixtures raised as they made room for the next run's is still the test's to fail by."""
-    yield
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    """What the first run's fixtures raised as they made room for the next run's is raised where it would have been."""
+    outcome = yield
+    rerunner = item.stash.get(RERUNNER, None)
     if rerunner is not None and rerunner.error is not None:
         raise rerunner.error
+    return outcome
 
 
 def _give_up(item: pytest.Item, error: BaseException | None) -> None:

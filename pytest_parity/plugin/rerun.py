@@ -5,12 +5,14 @@ already, a class's counter has counted. So the values of fixtures of wider scope
 the globals of its module are copied before the first run, together, so that an optimizer still holds its model's
 parameters; each further run gets a copy of those copies, and in the end everyone has the first run's own objects back.
 What cannot be copied is shared. The random generators start each time where they were when the function-scoped fixtures were
-set up for the first run: after those of wider scopes, which are not set up again.
+set up for the first run, after those of wider scopes, which are not set up again; and the body where its first run did, for
+a hook that seeds them before every call is not called again.
 """
 
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
@@ -21,9 +23,10 @@ import pytest
 if TYPE_CHECKING:
     from pytest_parity.session.memory import Generators
 
-__all__ = ["RERUNNER", "Rerunner", "pytest_fixture_setup", "remember"]
+__all__ = ["RERUNNER", "Rerunner", "pytest_fixture_setup", "pytest_pyfunc_call", "remember"]
 
 _CODE = (type, ModuleType, FunctionType, BuiltinFunctionType, MethodType)
+_NOT_A_PROJECTS = frozenset({*sys.stdlib_module_names, "_pytest", "pytest", "torch"})
 _PYTEST = ("_pytest.", "pytest", "xdist.", "pluggy")
 
 
@@ -40,6 +43,8 @@ class Rerunner:
         self.error: Exception | None = None
         """What the fixtures of the first run raised when they were torn down."""
         self._generators: Generators = Generators.now()
+        self._body: Generators | None = None
+        """The generators when the body was called first."""
         shared: list[Any] = [item.config, item.session, *item.listchain(), item.config.pluginmanager]
         self._shared = {id(one): one for one in shared}
         self._memo: dict[int, Any] = dict(self._shared)
@@ -59,6 +64,15 @@ class Rerunner:
         self.keep(fixture, value)
         if not self._narrow:
             self._generators = Generators.now()
+
+    def call(self) -> None:
+        """The body is about to be called: the first time keep the generators, else put them back."""
+        from pytest_parity.session.memory import Generators  # noqa: PLC0415
+
+        if self._body is None:
+            self._body = Generators.now()
+        else:
+            self._body.put_back()
 
     def keep(self, fixture: pytest.FixtureDef[Any], value: Any) -> None:
         """Copy the value of a fixture of a wider scope, as it is before the test's body."""
@@ -147,11 +161,12 @@ def _wider(item: pytest.Item) -> Iterator[pytest.FixtureDef[Any]]:
 
 
 def _places(item: pytest.Item) -> Iterator[Any]:
-    """Where a test keeps state besides fixtures: its class and that one's bases, and its module."""
+    """Where a test keeps state besides fixtures: itself, its class and that one's bases, and its module."""
     owner = getattr(item, "cls", None)
     module = getattr(item, "module", None)
     if owner is not None:
-        yield from (one for one in owner.__mro__ if one.__module__ == owner.__module__)
+        yield from (one for one in owner.__mro__ if one.__module__.partition(".")[0] not in _NOT_A_PROJECTS)
+        yield from (one for one in (getattr(item, "instance", None),) if hasattr(one, "__dict__"))
     if module is not None:
         yield module
 
@@ -197,3 +212,12 @@ def pytest_fixture_setup(
     if rerunner is not None:
         rerunner.set_up(fixturedef, result)
     return result
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """The body of a test that will run again, and of its further runs."""
+    rerunner = pyfuncitem.stash.get(RERUNNER, None)
+    if rerunner is not None:
+        rerunner.call()
+    return (yield)

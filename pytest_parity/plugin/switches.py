@@ -60,9 +60,11 @@ class Switches:
         self._profile = named
         self._undo: ExitStack | None = None
 
-    @property
     def profile(self) -> Profile:
-        """The profile that was named, or else the one of the device that torch finds."""
+        """The profile that was named, or else the one of the device that torch finds.
+
+        No property: pytest before 9 reads every attribute of a plugin, and this one may import torch.
+        """
         if self._profile is None:
             self._profile = self._profiles[_device()]
             export(self._profile.environment, self._config, yielding=True)
@@ -72,8 +74,9 @@ class Switches:
         """Put the profile into force, if it is not; raises ``UsageError`` where torch refuses a switch."""
         if self._undo is None:
             self._undo = ExitStack()
-            for name, value in self.profile.switches.items():
-                self._undo.callback(_turned(self.profile.name, name, value))
+            profile = self.profile()
+            for name, value in profile.switches.items():
+                self._undo.callback(_turned(profile.name, name, value))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:

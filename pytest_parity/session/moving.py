@@ -49,6 +49,8 @@ class MovedReference(Reference):
     def __init__(self, golden: Golden, seed: str) -> None:
         super().__init__(golden)
         self._seed = seed
+        self.moves = False
+        """Whether anything was moved so far: not where all there is are ids and whole values."""
         structure = golden.manifest["structure"]
         tensors = Structure.from_plain(structure).tensors if structure else {}
         self._trainable = frozenset(name for name, one in tensors.items() if one.trainable)
@@ -62,7 +64,9 @@ class MovedReference(Reference):
 
     def moved(self, value: torch.Tensor, name: str) -> torch.Tensor:
         """A tensor moved as this draw says of a name."""
-        return moved(value, f"{self._seed}|{name}")
+        found = moved(value, f"{self._seed}|{name}")
+        self.moves = self.moves or found is not value
+        return found
 
 
 def move_outputs(model: torch.nn.Module, move: Callable[[torch.Tensor, str], torch.Tensor]) -> list[RemovableHandle]:

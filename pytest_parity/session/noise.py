@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Protocol
 
 from pytest_parity.capture import Streams
@@ -26,6 +28,12 @@ __all__ = ["Noise", "Original"]
 
 _ATTEMPTS = 5
 _NAMED = 3
+
+_RAISES = "it raises"
+_NOTHING = (
+    "there is nothing to move by one unit in the last place, for no model with weights is watched, and no floating input "
+    "comes from parity.input() or steps()"
+)
 
 _Key = tuple[int, int]
 
@@ -53,6 +61,10 @@ class Noise:
     floors: NoiseFloors | None = None
     note: str = ""
     _runs: int = 0
+    _moves: bool = False
+    _flips: Counter[Site] = field(default_factory=Counter)
+    _always: bool = True
+    """Whether what is unstable flipped in each of the attempts before it was found to be."""
     _unstable: dict[Site, None] = field(default_factory=dict)
     _sites: dict[_Key, list[Measured]] = field(default_factory=dict)
     _own: dict[_Key, list[Measured]] = field(default_factory=dict)
@@ -72,28 +84,39 @@ class Noise:
     def _refusal(self) -> str:
         found = self._run(Reference(self.golden), Repeated(self.golden))
         if found:
-            return f"run again, unchanged, the test does not give the same: {found}"
+            return f"run again, unchanged, {'' if found.startswith(_RAISES) else 'the test does not give the same: '}{found}"
         for draw in range(self.draws):
             found = self._draw(draw)
             if found:
                 return f"moved by one unit in the last place, {found}"
+            if not self._moves and self.original.settings.volatile is None:
+                return _NOTHING
         return ""
 
     def _draw(self, draw: int) -> str:
-        """One draw, again where an integer flips, and in the end with what flips every time replayed."""
-        for attempt in range(_ATTEMPTS + 1):
+        """One draw, again where an integer flips, five times as it is, and then with all that has flipped replayed.
+
+        What is kept is a draw in which nothing flips but that: behind an id that does, floors would be as large as what
+        ids select. Each further attempt replays one site more at least, so that they come to an end.
+        """
+        for attempt in count(1):
             measuring = Measuring(self.golden, memory=self.original.settings.memory)
-            found = self._run(MovedReference(self.golden, f"{self.original.settings.seed}|{draw}|{attempt}"), measuring)
+            reference = MovedReference(self.golden, f"{self.original.settings.seed}|{draw}|{attempt - 1}")
+            found = self._run(reference, measuring)
+            self._moves = self._moves or reference.moves
             if found:
                 return found
             fresh = dict.fromkeys(one.site for one in measuring.flipped if one.site not in self._unstable)
-            if not fresh or attempt == _ATTEMPTS:
+            if not fresh:
                 self._keep(measuring)
-                return ""
+                break
             for key, one in measuring.sites.items():
                 self._flipped.setdefault(key, []).append(one)
-            if attempt == _ATTEMPTS - 1:
-                self._unstable.update(fresh)
+            self._flips.update(fresh.keys())
+            if attempt >= _ATTEMPTS:
+                flipped = {site: times for site, times in self._flips.items() if site not in self._unstable}
+                self._always = self._always and all(times == _ATTEMPTS for times in flipped.values())
+                self._unstable.update(dict.fromkeys(flipped))
         return ""
 
     def _keep(self, measuring: Measuring) -> None:
@@ -128,7 +151,7 @@ class Noise:
         except ParityError as error:
             return str(error)
         except Exception as error:  # noqa: BLE001  it is the user's code, run in a way that it was not made for
-            return f"it raises {type(error).__name__}: {error}".partition("\n")[0]
+            return f"{_RAISES} {type(error).__name__}: {error}".partition("\n")[0]
         finally:
             drawing.abandon()
         assert isinstance(result, Comparison)
@@ -164,9 +187,10 @@ class Noise:
             return ""
         names = [str(site) for site in self._unstable]
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        often = f"in {_ATTEMPTS} draws of {_ATTEMPTS}" if self._always else "in draw after draw"
         return (
-            f"; {', '.join(names[:_NAMED])}{more} flipped in {_ATTEMPTS} draws of {_ATTEMPTS}: unstable, and replayed "
-            "when checking. If it is padding that flips, give a valid region"
+            f"; {', '.join(names[:_NAMED])}{more} flipped {often}: unstable, and replayed when checking. "
+            "If it is padding that flips, give a valid region"
         )
 
 

@@ -176,3 +176,44 @@ def test_ties_that_no_draw_breaks_are_no_trouble(studio: Studio):
 
     assert "unstable" not in notes(studio, test)
     assert studio.check(test).passed
+
+
+class Bit(nn.Module):
+    """An id that every other draw flips: one unit in the last place more or less turns the second bit, or does not."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x.view(torch.int32) >> 1) & 1
+
+
+class Bits(nn.Module):
+    """Six of them, so that hardly a draw flips none, and none flips in each."""
+
+    def __init__(self, scale: float = 1.0) -> None:
+        super().__init__()
+        self.bits, self.embedding, self.scale = nn.ModuleList(Bit() for _ in range(6)), nn.Embedding(2, 32), scale
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        ids = torch.stack([bit(one) for bit, one in zip(self.bits, x, strict=True)])
+        return self.embedding(ids) * self.scale
+
+
+def bits(scale: float = 1.0) -> Callable[[Parity], None]:
+    def test(parity: Parity) -> None:
+        torch.manual_seed(2)
+        model = parity.load(Bits(scale))
+        with parity.watch(model):
+            parity.assert_outputs(model(parity.input("x", lambda: torch.rand(6) + 0.1)))
+
+    return test
+
+
+def test_where_each_draw_flips_another_id_all_of_them_are_unstable_and_floors_behind_them_small(studio: Studio):
+    assert "flipped in draw after draw: unstable, and replayed when checking" in notes(studio, bits())
+    floors, golden = studio.golden().noise, studio.golden()
+    assert floors is not None
+    places = {str(entry.site): entry.order for entry in golden.entries(0)}
+    assert {places[f"activation/bits.{place}#0"] for place in range(6)} <= floors.unstable(0)
+    behind = floors.of(0, places["activation/(model)#0"])
+    assert behind is not None
+    assert behind.norm < 1e-5 * behind.reference
+    assert "(model) is the first module" in str(studio.failure(bits(1.001)))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from noise_models import EagerNorm, ManualNorm, scaled
+from noise_models import WIDTH, EagerNorm, ManualNorm, scaled, tower
 from parity_studio import Studio
 from torch import nn
 from torch.nn import functional
@@ -343,3 +343,33 @@ def test_recorded_checkpointed_it_has_floors(studio: Studio):
     assert golden.noise is not None
     assert studio.check(loop(rewritten)).passed
     assert "norm is the first module" in str(studio.failure(loop(faulty)))
+
+
+class Ids(nn.Module):
+    """A frozen stack behind an embedding of ids: no input and no parameter of it is moved."""
+
+    def __init__(self, *, rewritten: bool, scale: float = 1.0) -> None:
+        super().__init__()
+        self.embedding, self.tower, self.scale = nn.Embedding(50, WIDTH), tower(rewritten=rewritten, depth=8), scale
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.tower(self.embedding(ids) * self.scale)
+
+
+@pytest.mark.parametrize(("dtype", "scale"), [(torch.float32, 1.0001), (torch.bfloat16, 1.05)])
+def test_behind_ids_and_frozen_weights_what_modules_return_is_moved(studio: Studio, dtype: torch.dtype, scale: float):
+    def body(**options: Any) -> Callable[[Parity], None]:
+        def test(parity: Parity) -> None:
+            torch.manual_seed(3)
+            model = parity.load(Ids(**options).to(dtype).requires_grad_(requires_grad=False))
+            with parity.watch(model):
+                model(parity.input("ids", lambda: torch.randint(0, 50, (4, 6))))
+
+        return test
+
+    studio.record(body(rewritten=False), draws=3)
+    comparison = studio.check(body(rewritten=True))
+    assert comparison.closest is not None
+    assert comparison.closest.noise is not None
+    assert comparison.closest.noise.ratio < 2
+    assert "tower.blocks.0" in str(studio.failure(body(rewritten=True, scale=scale)))

@@ -12,6 +12,7 @@ from torch import nn
 
 from pytest_parity.golden.noise import Floor
 from pytest_parity.session import Parity
+from pytest_parity.settings import Mode
 
 Function = Callable[[torch.Tensor], torch.Tensor]
 
@@ -224,3 +225,23 @@ def test_counts_in_floats_are_not_moved_and_may_not_be_others(studio: Studio):
 def test_no_element_agrees_with_nothing(studio: Studio):
     studio.record(value(lambda x: x[:0]), draws=3)
     assert "no element" in str(studio.failure(value(lambda x: x[:0])))
+
+
+def test_where_nothing_can_be_moved_there_is_no_floor_and_it_says_why(studio: Studio):
+    def body(scale: float) -> Callable[[Parity], None]:
+        def test(parity: Parity) -> None:
+            x = torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
+            parity.assert_close("y", x.cumsum(0) * scale)
+
+        return test
+
+    parity = Parity(studio.settings(Mode.RECORD, draws=3))
+    body(1.0)(parity)
+    recorded = parity.finish(parity.repeating(body(1.0)))
+    said = (
+        "no noise floor: there is nothing to move by one unit in the last place, for no model with weights is watched, and "
+        "no floating input comes from parity.input() or steps(). Checks of this golden use the dtypes' default tolerances"
+    )
+    assert recorded.notes == (said,)
+    assert studio.golden().noise is None
+    assert "output y" in str(studio.failure(body(1.0001)))

@@ -241,6 +241,83 @@ def test_a_test_that_does_not_give_the_same_twice_is_refused_a_floor_and_the_sit
         assert golden.noise is None
 
 
+HOOKS = """
+    import random
+    import numpy
+
+    def pytest_runtest_setup(item):
+        random.seed(7)
+
+    def pytest_runtest_call(item):
+        numpy.random.seed(3)
+"""
+
+
+def test_a_test_that_hooks_seed_has_a_floor(pytester: pytest.Pytester):
+    """As plugins do that seed before every set-up and every call: the further runs of a test call no hook of its own."""
+    pytester.makeconftest(HOOKS)
+    pytester.makepyfile(
+        test_one=MODEL
+        + """
+    @pytest.fixture
+    def scale():
+        return random.random()
+
+    def test_net(scale, parity):
+        model = parity.load(Net())
+        x = torch.tensor(numpy.random.rand(4, 8)).float() * scale
+        train(parity, model, torch.optim.SGD(model.parameters(), lr=0.1), [x])
+"""
+    )
+    pytester.runpytest("--parity-record").stdout.fnmatch_lines(["  noise floor from 3 draws: *"])
+
+
+def test_what_a_test_keeps_in_itself_and_in_a_base_class_elsewhere_is_put_back(pytester: pytest.Pytester):
+    pytester.makepyfile(helper="class Base:\n    seen = 0\n")
+    pytester.makepyfile(
+        test_one="    import helper\n"
+        + MODEL
+        + """
+    class TestNet(helper.Base):
+        def setup_method(self):
+            self.times = getattr(self, "times", 0) + 1
+
+        def test_net(self, parity):
+            helper.Base.seen += 1
+            model = parity.load(Net())
+            train(parity, model, torch.optim.SGD(model.parameters(), lr=0.1), [torch.randn(4, 8)])
+            parity.assert_close("seen", [self.seen, self.times])
+
+    def test_left():
+        assert helper.Base.seen == 1
+"""
+    )
+    result = pytester.runpytest("--parity-record")
+    assert result.parseoutcomes() == {"recorded": 1, "passed": 1}
+    result.stdout.fnmatch_lines(["  noise floor from 3 draws: *"])
+
+
+def test_a_fixture_that_fails_as_it_is_torn_down_is_an_error_of_the_tear_down_and_the_recording_is_there(
+    pytester: pytest.Pytester,
+):
+    pytester.makepyfile(
+        test_one=MODEL
+        + """
+    @pytest.fixture
+    def wrong():
+        yield
+        raise OSError("no disk")
+
+    def test_net(parity, wrong):
+        parity.assert_close("x", torch.randn(3))
+"""
+    )
+    for args in (("--parity-noise", "0"), ()):
+        result = pytester.runpytest("--parity-record", *args)
+        assert result.parseoutcomes() == {"recorded": 1, "errors": 1}
+    result.stdout.fnmatch_lines(["  no noise floor: run again, unchanged, it raises OSError: no disk. Checks *"])
+
+
 def test_the_number_of_draws_is_an_option(pytester: pytest.Pytester):
     pytester.makepyfile(test_one=MODEL + STORIES["accumulated"])
     result = pytester.runpytest("--parity-record", "--parity-noise", "1")
