@@ -24,7 +24,26 @@ from benchmarks.verdicts.runs import Bench
 from benchmarks.verdicts.table import Attempt, Passing, Reach, benign_tables, fault_tables, ratio_tables, reach_table
 from benchmarks.verdicts.workloads import PRECISIONS, THREADS, WORKLOADS, Case, Way
 
-FACTORS = (2.0, 1.5, 1.3, 1.2, 1.1, 1.05, 1.03, 1.02, 1.01, 1.003, 1.001, 1.0003, 1.0001, 1.00003, 1.00001)
+FACTORS = (
+    2.0,
+    1.5,
+    1.3,
+    1.2,
+    1.1,
+    1.05,
+    1.03,
+    1.02,
+    1.01,
+    1.003,
+    1.001,
+    1.0003,
+    1.0001,
+    1.00003,
+    1.00001,
+    1.000003,
+    1.000001,
+    1.0000003,
+)
 SWEPT = ("output_scaled", "weight_scaled")
 MODULES = 3
 """Swept in each case."""

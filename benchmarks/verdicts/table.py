@@ -180,8 +180,8 @@ def reach_table(reaches: Sequence[Reach]) -> None:
             one.case.workload.name,
             one.case.precision,
             one.kind,
-            ", ".join(f"{size:g}" for size in one.caught),
-            ", ".join(f"{size:g}" for size in one.shown),
+            ", ".join(f"{size}" for size in one.caught),
+            ", ".join(f"{size}" for size in one.shown),
         )
         for one in reaches
     ]

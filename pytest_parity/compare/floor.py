@@ -28,6 +28,7 @@ __all__ = [
     "noise_of",
     "of_squares",
     "verdict_of",
+    "widening",
 ]
 
 DEFAULT_FACTORS = {"float64": 10.0, "float32": 10.0, "bfloat16": 6.0, "float16": 10.0}
@@ -234,6 +235,11 @@ class Moved:
         self.gains: list[float] = []
 
 
+def widening(draws: int) -> float:
+    """By how much more than its draws show a few numbers, up to 16, or one may move."""
+    return max(1.0, 10 ** (_MILLION / max(draws, 1)) / _COARSE)
+
+
 def assembled(sites: Iterable[tuple[str, Moved]]) -> Iterator[Floor]:
     """The floors of one step's sites, in their order; each comes with the group whose sites are alike (a kind).
 
@@ -264,7 +270,7 @@ def _floor(moved: Moved, gains: list[float], shares: list[float], scales: list[f
     largest = max(moved.norms, default=0.0)
     if moved.exact:
         return Floor(largest, 0.0, moved.reference)
-    widened = max(1.0, 10 ** (_MILLION / max(len(moved.norms), 1)) / _COARSE)
+    widened = widening(len(moved.norms))
     norm = max(largest * (widened if moved.elements <= _TINY else 1.0), moved.rounding)
     if not moved.reference:
         typical = median(scales) if scales else 0.0

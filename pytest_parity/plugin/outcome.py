@@ -119,11 +119,18 @@ def _close_repeated(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
-    """What the first run's fixtures raised as they made room for the next run's is raised where it would have been."""
+    """What the first run's fixtures raised as they made room for the next run's is raised where it would have been.
+
+    Of a test that was run again the fixture ``parity`` was torn down before its end, and what it held is put away here.
+    """
     outcome = yield
-    rerunner = item.stash.get(RERUNNER, None)
-    if rerunner is not None and rerunner.error is not None:
-        raise rerunner.error
+    parity, rerunner = item.stash.get(_PARITY, None), item.stash.get(RERUNNER, None)
+    if parity is not None:
+        _put_away(item, parity)
+    if rerunner is not None:
+        del item.stash[RERUNNER]
+        if rerunner.error is not None:
+            raise rerunner.error
     return outcome
 
 

@@ -1,18 +1,18 @@
 """Running a test again, in the middle of its call, from the state that its first run began in.
 
-Function-scoped fixtures are torn down and set up anew. What lives longer would have gone on: a module's model is trained
-already, a class's counter has counted. So the values of fixtures of wider scopes, the attributes of the test's class and
-the globals of its module are copied before the first run, together, so that an optimizer still holds its model's
-parameters; each further run gets a copy of those copies, and in the end everyone has the first run's own objects back.
-What cannot be copied is shared. The random generators start each time where they were when the function-scoped fixtures were
-set up for the first run, after those of wider scopes, which are not set up again; and the body where its first run did, for
-a hook that seeds them before every call is not called again.
+Function-scoped fixtures are set up anew and torn down with each run. What lives longer would have gone on: a module's model
+is trained already, a class's counter has counted. So when the first function-scoped fixture is about to be set up, the values
+of fixtures of wider scopes, the attributes of the test's class and the globals of its module are copied, together, so that
+an optimizer still holds its model's parameters; each further run gets a copy of those copies, and in the end everyone has the
+first run's own objects back. What cannot be copied is shared. The random generators start each time where they were then;
+and the body where its first run did, for a hook that seeds them before every call is not called again.
 """
 
 from __future__ import annotations
 
 import copy
 import sys
+import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
@@ -34,41 +34,42 @@ class Rerunner:
     """What one item's runs begin with; made before its fixtures are set up."""
 
     def __init__(self, item: pytest.Item) -> None:
-        from pytest_parity.session.memory import Generators  # noqa: PLC0415
-
         self._item = item
         self._first = True
-        self._narrow = False
-        """Whether a function-scoped fixture has been set up."""
         self.error: Exception | None = None
         """What the fixtures of the first run raised when they were torn down."""
-        self._generators: Generators = Generators.now()
+        self._generators: Generators | None = None
+        """As they were before the first function-scoped fixture; ``None`` until then."""
         self._body: Generators | None = None
         """The generators when the body was called first."""
         shared: list[Any] = [item.config, item.session, *item.listchain(), item.config.pluginmanager]
         self._shared = {id(one): one for one in shared}
         self._memo: dict[int, Any] = dict(self._shared)
         self._fixtures: dict[pytest.FixtureDef[Any], Any] = {}
-        for fixture in _wider(item):
-            if fixture.cached_result is not None and fixture.cached_result[2] is None:
-                self.keep(fixture, fixture.cached_result[0])
-        self._places = [(place, self._copied(_state(place)), frozenset(vars(place))) for place in _places(item)]
+        self._places: list[tuple[Any, dict[str, Any], frozenset[str]]] = []
 
-    def set_up(self, fixture: pytest.FixtureDef[Any], value: Any) -> None:
-        """Take note of a fixture that the test's first run has set up."""
+    def begin(self) -> None:
+        """What lives longer than the test is set up, and nothing of its own: the first time keep all that."""
         from pytest_parity.session.memory import Generators  # noqa: PLC0415
 
-        if fixture.scope == "function":
-            self._narrow = True
+        if self._generators is not None:
             return
-        self.keep(fixture, value)
-        if not self._narrow:
-            self._generators = Generators.now()
+        self._generators = Generators.now()
+        for fixture in _wider(self._item):
+            if fixture.cached_result is not None and fixture.cached_result[2] is None:
+                self.keep(fixture, fixture.cached_result[0])
+        self._places = [(place, self._copied(_state(place)), frozenset(vars(place))) for place in _places(self._item)]
+
+    def set_up(self, fixture: pytest.FixtureDef[Any], value: Any) -> None:
+        """Take note of a fixture that the test's first run has set up by name, or in its middle."""
+        if fixture.scope != "function" and self._generators is not None:
+            self.keep(fixture, value)
 
     def call(self) -> None:
         """The body is about to be called: the first time keep the generators, else put them back."""
         from pytest_parity.session.memory import Generators  # noqa: PLC0415
 
+        self.begin()
         if self._body is None:
             self._body = Generators.now()
         else:
@@ -80,37 +81,40 @@ class Rerunner:
             self._fixtures.update(self._copied({fixture: value}))
 
     def run(self, ended: Callable[[], None]) -> None:
-        """Run the item's body again, its function-scoped fixtures torn down and set up anew before it.
+        """Run the item's body again, its function-scoped fixtures set up anew before it and torn down behind it.
 
-        ``ended`` is called before everything is as the first run has left it.
+        ``ended`` is called after the body. Then everything is as the first run has left it, and nothing that this one said
+        (warnings, properties of the report) is said a second time.
         """
-        with self._as_before():
+        if self._first:
+            self._first = False
             try:
-                self._set_up_again()
+                self._tear_down()
+            except Exception as error:
+                self.error = error
+                raise
+        with self._as_before(), warnings.catch_warnings(record=True):
+            try:
+                self._item._initrequest()  # type: ignore[attr-defined]  # noqa: SLF001  rerunning plugins all do
+                self._item.session._setupstate.setup(self._item)  # noqa: SLF001
                 self._item.runtest()
             finally:
                 ended()
+                self._tear_down()
 
-    def _set_up_again(self) -> None:
-        item, state = self._item, self._item.session._setupstate  # noqa: SLF001  rerunning plugins all do
-        first, self._first = self._first, False
+    def _tear_down(self) -> None:
+        item = self._item
         kept = dict(item.stash._storage)  # noqa: SLF001  what a fixture's teardown takes away it expects at its next one
-        try:
-            state.teardown_exact(item.parent)  # type: ignore[arg-type]
-        except Exception as error:
-            if first:
-                self.error = error
-            raise
+        item.session._setupstate.teardown_exact(item.parent)  # type: ignore[arg-type]  # noqa: SLF001
         item.stash._storage.update(kept)  # noqa: SLF001
-        item._initrequest()  # type: ignore[attr-defined]  # noqa: SLF001
-        state.setup(item)
 
     @contextmanager
     def _as_before(self) -> Iterator[None]:
         """The state that the first run began in; afterwards the one that it has left."""
         from pytest_parity.session.memory import Generators  # noqa: PLC0415
 
-        left = Generators.now()
+        assert self._generators is not None
+        left, properties = Generators.now(), list(self._item.user_properties)
         fixtures, places = self._fresh()
         caches = {fixture: fixture.cached_result for fixture in fixtures}
         states = [(place, _state(place)) for place, *_ in self._places]
@@ -128,6 +132,7 @@ class Rerunner:
                     fixture.cached_result = cached
             for (place, _, names), (_, state) in zip(self._places, states, strict=True):
                 _put(place, state, names | set(state))
+            self._item.user_properties[:] = properties
             left.put_back()
 
     def _fresh(self) -> tuple[dict[pytest.FixtureDef[Any], Any], list[dict[str, Any]]]:
@@ -149,7 +154,10 @@ def _copies(items: Any, memo: dict[int, Any]) -> dict[Any, Any]:
             found[key] = copy.deepcopy(value, trial)
         except Exception:  # noqa: BLE001, S112  whatever an object's copying raises, it stays shared
             continue
+        # What a copying has to keep alive it notes under its memo's own id, which another object will have next.
+        alive = trial.pop(id(trial), [])
         memo.update(trial)
+        memo.setdefault(id(memo), []).extend(alive)
     return found
 
 
@@ -206,9 +214,11 @@ def remember(item: pytest.Item) -> None:
 def pytest_fixture_setup(
     fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
 ) -> Generator[None, object, object]:
-    """A fixture that is set up for a test that will run again: of a wider scope it is kept as it is now."""
-    result = yield
+    """A fixture that is set up for a test that will run again."""
     rerunner = request._pyfuncitem.stash.get(RERUNNER, None)  # noqa: SLF001  a wider request has no item
+    if rerunner is not None and fixturedef.scope == "function":
+        rerunner.begin()
+    result = yield
     if rerunner is not None:
         rerunner.set_up(fixturedef, result)
     return result

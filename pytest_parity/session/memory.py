@@ -17,9 +17,10 @@ __all__ = ["Generators", "Start", "left_alone"]
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A model and its optimizers as a watch found them: every parameter, every buffer, mode, optimizer state."""
+    """A model and its optimizers as a watch found them: every parameter, gradient and buffer, mode, optimizer state."""
 
     tensors: dict[str, torch.Tensor]
+    gradients: dict[str, torch.Tensor]
     training: dict[str, bool]
     optimizers: list[dict[str, Any]]
 
@@ -28,12 +29,13 @@ class Start:
         """Copies of everything."""
         return cls(
             {name: tensor.detach().clone() for name, tensor in _tensors(model).items()},
+            {name: one.grad.detach().clone() for name, one in model.named_parameters() if one.grad is not None},
             {name: module.training for name, module in model.named_modules()},
             [_state(optimizer) for optimizer in optimizers],
         )
 
     def put_back(self, model: torch.nn.Module, optimizers: tuple[torch.optim.Optimizer, ...]) -> None:
-        """Give a model of the same making, and its optimizers, this start; gradients are cleared."""
+        """Give a model of the same making, and its optimizers, this start."""
         with torch.no_grad():
             for name, tensor in _tensors(model).items():
                 kept = self.tensors.get(name)
@@ -41,8 +43,9 @@ class Start:
                     tensor.copy_(kept)
         for name, module in model.named_modules():
             module.training = self.training.get(name, module.training)
-        for parameter in model.parameters():
-            parameter.grad = None
+        for name, parameter in model.named_parameters():
+            left = self.gradients.get(name)
+            parameter.grad = None if left is None else left.clone()
         for kept_state, optimizer in zip(self.optimizers, optimizers, strict=False):
             if optimizer.state or kept_state["state"] or _rates(optimizer) != kept_state["rates"]:
                 _restore(optimizer, kept_state)

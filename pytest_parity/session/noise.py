@@ -11,7 +11,7 @@ from typing import Protocol
 
 from pytest_parity.capture import Streams
 from pytest_parity.compare.comparator import Comparator
-from pytest_parity.compare.floor import Moved, assembled
+from pytest_parity.compare.floor import Moved, assembled, default_factor, widening
 from pytest_parity.compare.measuring import Measured, Measuring, Repeated
 from pytest_parity.errors import ParityError, ParityFailure
 from pytest_parity.golden.noise import Floor, NoiseFloors, row
@@ -28,6 +28,9 @@ __all__ = ["Noise", "Original"]
 
 _ATTEMPTS = 5
 _NAMED = 3
+_FORWARD = frozenset({Kind.ACTIVATION, Kind.OUTPUT, Kind.LOSS})
+_ENOUGH = 3
+"""Draws from which the floor of a single number is not many times what it moved."""
 
 _RAISES = "it raises"
 _NOTHING = (
@@ -79,7 +82,8 @@ class Noise:
             return
         self.floors = NoiseFloors(self.draws, dict(self._assembled()))
         cost = f"{self._runs} further runs of the test, {time.perf_counter() - began:.1f} s"
-        self.note = f"noise floor from {self.draws} draw{'s' * (self.draws > 1)}: {cost}{self._said_unstable()}"
+        said = f"{self._said_few()}{self._said_unstable()}{self._said_anything()}"
+        self.note = f"noise floor from {self.draws} draw{'s' * (self.draws > 1)}: {cost}{said}"
 
     def _refusal(self) -> str:
         found = self._run(Reference(self.golden), Repeated(self.golden))
@@ -182,6 +186,14 @@ class Noise:
         """Whether a site flips in every draw, or is a further output of a call that does."""
         return any((site.kind, site.path, site.call) == (one.kind, one.path, one.call) for one in self._unstable)
 
+    def _said_few(self) -> str:
+        if self.draws >= _ENOUGH:
+            return ""
+        return (
+            f"; from so few draws a loss, and what else has up to 16 elements, has a floor of {widening(self.draws):,.0f} times "
+            f"what it moved (of {widening(_ENOUGH):g} times from {_ENOUGH})"
+        )
+
     def _said_unstable(self) -> str:
         if not self._unstable:
             return ""
@@ -191,6 +203,25 @@ class Noise:
         return (
             f"; {', '.join(names[:_NAMED])}{more} flipped {often}: unstable, and replayed when checking. "
             "If it is padding that flips, give a valid region"
+        )
+
+    def _said_anything(self) -> str:
+        """Which of the forward's values may be anything: what decides there, no site shows."""
+        assert self.floors is not None
+        found: dict[str, None] = {}
+        for step in self.golden.steps:
+            for entry in self.golden.entries(step):
+                floor = self.floors.of(step, entry.order)
+                if entry.site.kind not in _FORWARD or floor is None or floor.unstable or not floor.reference:
+                    continue
+                if floor.norm * default_factor(entry.dtype) >= floor.reference:
+                    found.setdefault(str(entry.site))
+        if not found:
+            return ""
+        return (
+            f"; {next(iter(found))}{f' and {len(found) - 1} more' if len(found) > 1 else ''} moved by so much that a check lets "
+            "zeros pass there: it is nothing but rounding, or a choice inside a forward (an argmax, a comparison) hangs on the "
+            "last bit. Have a module return that choice, or give a valid region"
         )
 
 

@@ -87,9 +87,9 @@ class Recording(Run):
     def make_capture(self, watching: Watching) -> Capture:
         """Describe the model and put it under observation; names are its own."""
         self.watching = watching
+        self._structure = describe(watching.model).to_plain()
         if self.settings.draws:
             self.start = Start.of(watching.model, watching.optimizers)
-        self._structure = describe(watching.model).to_plain()
         self.capture = Capture(
             watching.model,
             self.observe,
@@ -201,8 +201,8 @@ class Recording(Run):
     def _measure(self, golden: Golden, again: Callable[[Drawing], None] | None) -> None:
         if again is None:
             self._notes.append(
-                "no noise floor: the test cannot be run again (one of unittest has no fixtures to set up anew). "
-                "Checks of this golden use the dtypes' default tolerances"
+                "no noise floor: the test cannot be run again, for it is one of unittest, or has parity from "
+                "request.getfixturevalue and not as an argument. Checks of this golden use the dtypes' default tolerances"
             )
             return
         with golden, self.left_alone():

@@ -217,3 +217,28 @@ def test_where_each_draw_flips_another_id_all_of_them_are_unstable_and_floors_be
     assert behind is not None
     assert behind.norm < 1e-5 * behind.reference
     assert "(model) is the first module" in str(studio.failure(bits(1.001)))
+
+
+class Hidden(nn.Module):
+    """A quantizer and what it selects in one: its ids are no site."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.project, self.quantizer, self.embedding = nn.Linear(4, 4, bias=False), Quantizer(), nn.Embedding(CODES, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.embedding(self.quantizer.forward(self.project(x)))
+
+
+def test_ids_that_flip_and_are_no_site_are_told_by_what_they_select(studio: Studio):
+    def test(parity: Parity) -> None:
+        torch.manual_seed(2)
+        model = parity.load(Hidden())
+        x = torch.randn(4, LENGTH, 4)
+        x[:, LENGTH - PADDED :] = 0
+        with parity.watch(model):
+            model(parity.input("x", lambda: x))
+
+    said = notes(studio, test)
+    assert "activation/embedding#0 and 1 more moved by so much that a check lets zeros pass there" in said
+    assert "moved by so much" not in notes(studio, body(region=REGION))

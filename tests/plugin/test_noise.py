@@ -297,6 +297,141 @@ def test_what_a_test_keeps_in_itself_and_in_a_base_class_elsewhere_is_put_back(p
     result.stdout.fnmatch_lines(["  noise floor from 3 draws: *"])
 
 
+def test_what_setup_class_makes_is_there_in_each_run_and_each_is_torn_down_in_its_own_state(pytester: pytest.Pytester):
+    pytester.makepyfile(
+        test_one=MODEL
+        + """
+    class TestNet:
+        @classmethod
+        def setup_class(cls):
+            cls.net, cls.open = Net(), 0
+
+        def setup_method(self):
+            type(self).open += 1
+
+        def teardown_method(self):
+            type(self).open -= 1
+            assert self.open == 0
+
+        def test_net(self, parity):
+            train(parity, self.net, torch.optim.SGD(self.net.parameters(), lr=0.1), [torch.randn(4, 8) * self.open])
+
+        def test_left(self):
+            assert self.open == 1
+    """
+    )
+    result = pytester.runpytest("--parity-record")
+    assert result.parseoutcomes() == {"recorded": 1, "passed": 1}
+    result.stdout.fnmatch_lines(["  noise floor from 3 draws: *"])
+
+
+def test_an_optimizer_of_one_fixture_holds_the_model_of_another_and_gradients_that_were_left_are_there(
+    pytester: pytest.Pytester,
+):
+    pytester.makepyfile(
+        test_one=MODEL
+        + """
+    @pytest.fixture(scope="module")
+    def net():
+        return Net()
+
+    @pytest.fixture(scope="class")
+    def optimizer(net):
+        return torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+
+    def adding(parity, net, optimizer):
+        with parity.watch(net, optimizer=optimizer) as run:
+            for x in run.steps(torch.randn(2, 4, 8)):
+                net(x).square().mean().backward()
+                optimizer.step()
+
+    class TestNet:
+        def test_first(self, parity, net, optimizer):
+            adding(parity, net, optimizer)
+
+        def test_second(self, parity, net, optimizer):
+            adding(parity, net, optimizer)
+    """
+    )
+    result = pytester.runpytest("--parity-record")
+    assert result.parseoutcomes() == {"recorded": 2}
+    result.stdout.fnmatch_lines(["  noise floor from 3 draws: *"] * 2)
+
+
+def test_a_test_that_asks_for_the_fixture_in_its_body_gets_no_floor_and_is_told(pytester: pytest.Pytester):
+    pytester.makepyfile(
+        test_one=MODEL
+        + """
+    def test_net(request):
+        request.getfixturevalue("parity").assert_close("x", torch.randn(3))
+    """
+    )
+    result = pytester.runpytest("--parity-record")
+    assert result.parseoutcomes() == {"recorded": 1}
+    result.stdout.fnmatch_lines(["  no noise floor: *request.getfixturevalue*"])
+
+
+def test_what_a_test_says_of_itself_is_said_once(pytester: pytest.Pytester):
+    pytester.makepyfile(
+        test_one=MODEL
+        + """
+    import warnings
+
+    def test_net(parity, record_property):
+        warnings.warn("it is late")
+        record_property("size", 3)
+        parity.assert_close("y", 2.5 * parity.input("x", lambda: torch.randn(3)))
+    """
+    )
+    result = pytester.runpytest("--parity-record", "--junit-xml=junit.xml", "-o", "junit_family=xunit1", "-Wdefault")
+    assert result.parseoutcomes() == {"recorded": 1, "warnings": 1}
+    result.stdout.fnmatch_lines(["  noise floor from 3 draws: *"])
+    assert (pytester.path / "junit.xml").read_text(encoding="utf-8").count('<property name="size"') == 1
+
+
+def test_when_a_test_has_ended_nothing_holds_its_model(pytester: pytest.Pytester):
+    pytester.makepyfile(
+        test_one=MODEL
+        + """
+    import gc, weakref
+    models = []
+
+    def test_net(parity):
+        net = Net()
+        models.append(weakref.ref(net))
+        train(parity, net, torch.optim.SGD(net.parameters(), lr=0.1), [torch.randn(4, 8)])
+
+    def test_later():
+        gc.collect()
+        assert models and not any(model() for model in models)
+    """
+    )
+    assert pytester.runpytest("--parity-record").parseoutcomes() == {"recorded": 1, "passed": 1}
+
+
+@pytest.mark.parametrize("stop", ["raise KeyboardInterrupt", "pytest.exit('enough')"])
+def test_a_session_that_is_stopped_in_a_draw_stops_and_writes_nothing(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, stop: str
+):
+    monkeypatch.setenv("RUNS", "0")
+    pytester.makepyfile(
+        test_one=MODEL
+        + f"""
+    def test_net(parity):
+        os.environ["RUNS"] = str(int(os.environ["RUNS"]) + 1)
+        if os.environ["RUNS"] == "3":
+            {stop}
+        parity.assert_close("y", 2.5 * parity.input("x", lambda: torch.randn(3)))
+
+    def test_next(parity):
+        parity.assert_close("x", torch.randn(3))
+    """
+    )
+    result = pytester.runpytest_inprocess("--parity-record", no_reraise_ctrlc=True)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert not [path for path in (pytester.path / "golden").rglob("*") if path.is_file()]
+
+
 def test_a_fixture_that_fails_as_it_is_torn_down_is_an_error_of_the_tear_down_and_the_recording_is_there(
     pytester: pytest.Pytester,
 ):
@@ -321,7 +456,8 @@ def test_a_fixture_that_fails_as_it_is_torn_down_is_an_error_of_the_tear_down_an
 def test_the_number_of_draws_is_an_option(pytester: pytest.Pytester):
     pytester.makepyfile(test_one=MODEL + STORIES["accumulated"])
     result = pytester.runpytest("--parity-record", "--parity-noise", "1")
-    result.stdout.fnmatch_lines(["  noise floor from 1 draw: 2 further runs *"])
+    few = "from so few draws a loss, *, has a floor of 100,000 times what it moved (of 10 times from 3)"
+    result.stdout.fnmatch_lines([f"  noise floor from 1 draw: 2 further runs *; {few}"])
     assert pytester.runpytest("--parity-record", "--parity-noise", "0").ret == 0
     with Golden.find(pytester.path / "golden", "test_one/test_net") as golden:
         assert golden.noise is None
