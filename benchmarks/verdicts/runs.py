@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from benchmarks.verdicts.faults import Fault, plant
+from benchmarks.verdicts.fusing import CALLS, NAMES
 from benchmarks.verdicts.trace import KINDS, Trace, compiled, traced
 from benchmarks.verdicts.workloads import Case, Way
 from pytest_parity.compare.floor import default_factor
@@ -120,13 +121,18 @@ class Bench:
     def body(self, way: Way, fault: Fault | None) -> Callable[[Parity], None]:
         """The test, of one candidate or of the reference."""
         kinds = WHOLE if way.pieces > 1 else None
+        fused = way.parts.fused_qkv
+        names, ignore = (NAMES, CALLS) if fused else (None, None)
 
         def test(parity: Parity) -> None:
-            model = parity.load(self.case.model(way))
+            model = parity.load(self.case.model(way), names=names)
             optimizer = self.case.optimizer(model, way)
             plant(fault, model, optimizer)
             watched = compiled(model) if way.compiled else model
-            with parity.watch(watched, optimizer=optimizer, kinds=kinds) as run, self.case.threads(way):
+            with (
+                parity.watch(watched, optimizer=optimizer, kinds=kinds, names=names, ignore=ignore) as run,
+                self.case.threads(way),
+            ):
                 for batch in run.steps(self.case.batches()):
                     logits, loss = self.case.step(watched, optimizer, batch, way)
                     parity.assert_outputs(logits)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.verdicts.faults import Fault, plant
+from benchmarks.verdicts.fusing import fused_optimizer_state, fused_state, unfused
 from benchmarks.verdicts.workloads import Case, Way
 from pytest_parity.capture import Capture, Streams
 from pytest_parity.names import BoundNames
@@ -37,15 +38,24 @@ def traced(case: Case, way: Way, fault: Fault | None = None, starts: list[Start]
     result = Trace()
     model = case.model(way)
     optimizer = case.optimizer(model, way)
+    names = [name for name, _ in case.model(Way()).named_parameters()]
+
+    def begin(start: Start) -> None:
+        weights, state = start
+        if way.parts.fused_qkv:
+            weights, state = fused_state(weights, model), fused_optimizer_state(state, model, names)
+        model.load_state_dict(weights)
+        _restore(optimizer, state)
+
     if starts is not None:
-        model.load_state_dict(starts[0][0])
+        begin(starts[0])
     plant(fault, model, optimizer)
     watched = compiled(model) if way.compiled else model
     step = 0
 
     def observe(site: Site, value: Tensor | None) -> None:
-        if value is not None:
-            result.values.setdefault((step, site), value.detach().clone())
+        for place, part in unfused(site, value) if value is not None else ():
+            result.values.setdefault((step, place), part.detach().clone())
 
     streams = Streams(case.name)
     capture = Capture(
@@ -56,8 +66,7 @@ def traced(case: Case, way: Way, fault: Fault | None = None, starts: list[Start]
         with case.threads(way):
             for step, batch in enumerate(case.batches()):
                 if starts is not None:
-                    model.load_state_dict(starts[step][0])
-                    _restore(optimizer, starts[step][1])
+                    begin(starts[step])
                 result.starts.append((copy.deepcopy(model.state_dict()), copy.deepcopy(optimizer.state_dict())))
                 streams.seed_step(step, "step")
                 capture.begin_step(step)

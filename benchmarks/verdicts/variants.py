@@ -54,6 +54,7 @@ def _around(name: str, workloads: tuple[str, ...], **changed: Any) -> Variant:
 VARIANTS = (
     _parts("SDPA attention", _ATTENTION, attend=parts.sdpa),
     _parts("einsum attention", _ATTENTION, attend=parts.einsum),
+    Variant("fused QKV", _ATTENTION, {"fused_qkv": True}, {}, alone=True),
     _parts("manual LayerNorm", _NORMED, layer_norm=parts.ManualLayerNorm),
     _parts("LayerNorm in float32", _NORMED, layer_norm=parts.UpcastLayerNorm),
     _parts("matmul and add", _ALL, linear=parts.MatmulLinear),
