@@ -282,7 +282,11 @@ def looking(*, masked: bool, value: bool = True) -> Callable[[Any], None]:
 
 
 def test_recording_says_that_the_reference_leaks_and_has_its_noise_floor(studio: Studio) -> None:
-    parity, body = Parity(studio.settings(Mode.RECORD, draws=3)), looking(masked=False)
+    def body(parity: Any) -> None:
+        looking(masked=False)(parity)
+        parity.assert_close("root", parity.input("y", lambda: torch.rand(10)).sqrt())
+
+    parity = Parity(studio.settings(Mode.RECORD, draws=3))
     body(parity)
     notes = parity.finish(parity.repeating(body)).notes
     assert any("padding leaks: middle" in note for note in notes)

@@ -35,8 +35,27 @@ def test_the_summary_says_what_moved(run: Run, twice: Path):
         [
             "test_one/test_value: recorded 1 site*",
             "  in place of the golden that was there: 1 moved beyond it",
-            "  output/x  * noise floors, 5.48 -> 11",
+            "  output/x  * roundings, 5.48 -> 11",
             "  reason: twice as much",
+        ]
+    )
+
+
+def test_where_the_golden_has_a_noise_floor_it_counts_in_those(pytester: pytest.Pytester):
+    project = """
+    import torch
+
+    def test_value(parity):
+        x = parity.input("x", lambda: torch.rand(100))
+        parity.assert_close("y", {scale} * x.sqrt())
+    """
+    pytester.makepyfile(test_one=project.format(scale=1.5))
+    assert pytester.runpytest("--parity-record").ret == 0
+    pytester.makepyfile(test_one=project.format(scale=3.0))
+    pytester.runpytest(*REASON).stdout.fnmatch_lines(
+        [
+            "  in place of the golden that was there: 1 equal, 1 moved beyond it",
+            "  output/y  * noise floors, *",
         ]
     )
 
@@ -87,14 +106,14 @@ def test_under_ci_it_takes_a_reason(
     witness = "\n    def test_two(self, parity): import torch; parity.assert_close('y', torch.ones(2))\n"
     (twice / "test_two.py").write_text(f"class TestNew:{witness}")
     (twice / "test_one.py").write_text(
-        (twice / "test_one.py").read_text().replace("parity.assert", "print('ran'); parity.assert")
+        (twice / "test_one.py").read_text().replace("parity.assert", "print('the body ran'); parity.assert")
     )
     monkeypatch.setenv("CI", ci)
     before = contents(twice / CASE)
     result = run("--parity-record", "-s")
     assert result.ret == 1
     result.stdout.fnmatch_lines([REFUSED])
-    result.stdout.no_fnmatch_line("*ran*")
+    result.stdout.no_fnmatch_line("*the body ran*")
     assert contents(twice / CASE) == before
     assert (twice / "golden/test_two/TestNew.test_two/golden.json").exists()  # what is new needs none
 
