@@ -22,7 +22,7 @@ from pytest_parity.capture.optimizers import (
     snapshot,
     state_leaves,
 )
-from pytest_parity.capture.random import POLICIES, Streams, kept_generators
+from pytest_parity.capture.random import POLICIES, Generators, Streams, kept_generators
 from pytest_parity.capture.tree import Spec, leaves, pack, unpack
 from pytest_parity.golden.memory import tensor_digest
 from pytest_parity.names import BoundNames
@@ -32,6 +32,7 @@ from pytest_parity.site import DEFAULT_KINDS, Kind, Site
 __all__ = [
     "POLICIES",
     "Capture",
+    "Generators",
     "Observe",
     "Replay",
     "Snapshot",

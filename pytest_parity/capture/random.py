@@ -9,13 +9,14 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
-__all__ = ["POLICIES", "Streams", "kept_generators"]
+__all__ = ["POLICIES", "Generators", "Streams", "kept_generators"]
 
 T = TypeVar("T")
 
@@ -109,16 +110,35 @@ def _cuda_in_use() -> bool:
     return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
 
 
+@dataclass(frozen=True, slots=True)
+class Generators:
+    """Python's, numpy's and torch's generators at a moment; those of CUDA where it is in use."""
+
+    python: Any
+    numpy: Any
+    cpu: torch.Tensor
+    cuda: list[torch.Tensor] | None
+
+    @classmethod
+    def now(cls) -> Generators:
+        """As they are."""
+        cuda = torch.cuda.get_rng_state_all() if _cuda_in_use() else None
+        return cls(random.getstate(), np.random.get_state(), torch.get_rng_state(), cuda)  # noqa: NPY002  the global one
+
+    def put_back(self) -> None:
+        """As they were."""
+        random.setstate(self.python)
+        np.random.set_state(self.numpy)  # noqa: NPY002
+        torch.set_rng_state(self.cpu)
+        if self.cuda is not None:
+            torch.cuda.set_rng_state_all(self.cuda)
+
+
 @contextmanager
 def kept_generators() -> Iterator[None]:
     """Give python's, numpy's and torch's generators back as they were, also those of CUDA once it is in use."""
-    state: tuple[Any, ...] = (random.getstate(), np.random.get_state(), torch.get_rng_state())  # noqa: NPY002
-    cuda = torch.cuda.get_rng_state_all() if _cuda_in_use() else None
+    before = Generators.now()
     try:
         yield
     finally:
-        random.setstate(state[0])
-        np.random.set_state(state[1])  # noqa: NPY002
-        torch.set_rng_state(state[2])
-        if cuda is not None:
-            torch.cuda.set_rng_state_all(cuda)
+        before.put_back()

@@ -7,8 +7,8 @@ the norm's noise, since rounding averages out in it. Of an update ``r`` is the r
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from statistics import median
 
 import torch
@@ -18,11 +18,12 @@ from pytest_parity.compare.pieces import Scratch
 from pytest_parity.compare.screen import widened
 from pytest_parity.golden.noise import Floor
 from pytest_parity.result import Noise, Tolerance, Verdict
+from pytest_parity.site import Kind, Site
 
 __all__ = [
     "DEFAULT_FACTORS",
     "Distance",
-    "Moved",
+    "Measured",
     "assembled",
     "default_factor",
     "noise_of",
@@ -218,21 +219,20 @@ def verdict_of(noise: Noise, floor: Floor, *, exact: bool) -> Verdict:
     return Verdict.BELOW_NOISE if not exact and floor.norm * noise.factor >= floor.reference else Verdict.CLOSE
 
 
-class Moved:
-    """What one site did in the draws so far: floating sites' norms and gains, exact ones' shares of changes."""
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """By how much one site moved in one draw: a floating site's norm and gain, an exact one's share of changes."""
 
-    __slots__ = ("elements", "exact", "gains", "norms", "reference", "rounding", "sums")
-
-    def __init__(self, *, exact: bool, reference: float, rounding: float, elements: int, sums: float) -> None:
-        self.exact = exact
-        self.reference = reference
-        self.rounding = rounding
-        """``eps * ||r||``, of an update ``eps * ||w||``: no floor is below it."""
-        self.elements = elements
-        self.sums = sums
-        """The rounding of the dtype that sums are kept in."""
-        self.norms: list[float] = []
-        self.gains: list[float] = []
+    site: Site
+    exact: bool
+    norm: float
+    gain: float
+    reference: float
+    rounding: float
+    """``eps * ||r||``, of an update ``eps * ||w||``, and not below what the dtype can tell from nothing: no floor is below it."""
+    elements: int
+    sums: float
+    """The rounding of the dtype that sums are kept in."""
 
 
 def widening(draws: int) -> float:
@@ -240,45 +240,51 @@ def widening(draws: int) -> float:
     return max(1.0, 10 ** (_MILLION / max(draws, 1)) / _COARSE)
 
 
-def assembled(sites: Iterable[tuple[str, Moved]]) -> Iterator[Floor]:
-    """The floors of one step's sites, in their order; each comes with the group whose sites are alike (a kind).
+def assembled(sites: Iterable[Sequence[Measured]]) -> Iterator[Floor]:
+    """The floors of one step's sites, each from its draws, in their order. Sites of one kind are alike.
 
     The norm's floor is the largest of the draws, and not below rounding. A norm of a few elements, and a gain, which is
     one number whatever the size, can be near zero in all draws by chance. So the first is widened for the number of
     draws, ``10 ** (6 / draws) / 10``: for a correct value that is spread as the draws are, the chance to be above ten of
-    their largest is then below one in a million. Under the gain stand what independent rounding of the elements would give,
-    ``floor / (||r|| sqrt(n))``, the median of the gains of those of its group that move, the share of its norm that is
-    gain in the median of those, and one unit in the last place of what sums are kept in, float32 or float64: where a mean or a variance is off by that, all that it scales is, and nothing
-    averages out. A site that is exactly zero in all draws takes the rounding of what is typical for its group.
+    their largest is then below one in a million. Under the gain stand what independent rounding of the elements would
+    give, ``floor / (||r|| sqrt(n))``, the median of the gains of those of its kind that move, the share of its norm that
+    is gain in the median of those, and one unit in the last place of what sums are kept in, float32 or float64: where a
+    mean or a variance is off by that, all that it scales is, and nothing averages out. A site that is exactly zero in
+    all draws takes the rounding of what is typical for its kind.
     """
     sites = list(sites)
-    gains: dict[str, list[float]] = {}
-    shares: dict[str, list[float]] = {}
-    scales: dict[str, list[float]] = {}
-    for group, moved in sites:
-        if not moved.exact and moved.reference and moved.elements:
-            scales.setdefault(group, []).append(moved.rounding / math.sqrt(moved.elements))
-            norm, gain = max(moved.norms, default=0.0), max(moved.gains, default=0.0)
-            if 0 < norm < moved.reference:
-                gains.setdefault(group, []).append(gain)
-                shares.setdefault(group, []).append(gain * moved.reference / norm)
-    for group, moved in sites:
-        yield _floor(moved, gains.get(group, []), shares.get(group, []), scales.get(group, []))
+    gains: dict[Kind, list[float]] = {}
+    shares: dict[Kind, list[float]] = {}
+    scales: dict[Kind, list[float]] = {}
+    for draws in sites:
+        one, kind = draws[0], draws[0].site.kind
+        if not one.exact and one.reference and one.elements:
+            scales.setdefault(kind, []).append(one.rounding / math.sqrt(one.elements))
+            norm, gain = _largest(draws)
+            if 0 < norm < one.reference:
+                gains.setdefault(kind, []).append(gain)
+                shares.setdefault(kind, []).append(gain * one.reference / norm)
+    for draws in sites:
+        kind = draws[0].site.kind
+        yield _floor(draws, gains.get(kind, []), shares.get(kind, []), scales.get(kind, []))
 
 
-def _floor(moved: Moved, gains: list[float], shares: list[float], scales: list[float]) -> Floor:
-    largest = max(moved.norms, default=0.0)
-    if moved.exact:
-        return Floor(largest, 0.0, moved.reference)
-    widened = widening(len(moved.norms))
-    norm = max(largest * (widened if moved.elements <= _TINY else 1.0), moved.rounding)
-    if not moved.reference:
+def _largest(draws: Sequence[Measured]) -> tuple[float, float]:
+    return max(one.norm for one in draws), max(one.gain for one in draws)
+
+
+def _floor(draws: Sequence[Measured], gains: list[float], shares: list[float], scales: list[float]) -> Floor:
+    one, (largest, gain) = draws[0], _largest(draws)
+    if one.exact:
+        return Floor(largest, 0.0, one.reference)
+    widened = widening(len(draws))
+    norm = max(largest * (widened if one.elements <= _TINY else 1.0), one.rounding)
+    if not one.reference:
         typical = median(scales) if scales else 0.0
-        return Floor(max(norm, typical * math.sqrt(moved.elements)), 0.0, 0.0)
-    gain = max(moved.gains, default=0.0)
+        return Floor(max(norm, typical * math.sqrt(one.elements)), 0.0, 0.0)
     if len(gains) >= _POOL:
-        gain = max(gain, median(gains), median(shares) * norm / moved.reference)
+        gain = max(gain, median(gains), median(shares) * norm / one.reference)
     else:
         gain *= widened
-    independent = norm / (moved.reference * math.sqrt(max(moved.elements, 1)))
-    return Floor(norm, max(gain, independent, moved.sums), moved.reference)
+    independent = norm / (one.reference * math.sqrt(max(one.elements, 1)))
+    return Floor(norm, max(gain, independent, one.sums), one.reference)

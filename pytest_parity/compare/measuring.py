@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 
 from pytest_parity.compare.comparator import Comparator
 from pytest_parity.compare.dtypes import EXACT, rounding, smallest
-from pytest_parity.compare.floor import Distance
+from pytest_parity.compare.floor import Distance, Measured
 from pytest_parity.compare.judge import Outcome, before_values
 from pytest_parity.compare.measure import Meter, fits
 from pytest_parity.compare.region import match
@@ -19,10 +18,10 @@ from pytest_parity.compare.tolerance import Tolerances
 from pytest_parity.golden.entry import NONE, Entry
 from pytest_parity.golden.reader import Golden, torch_dtype
 from pytest_parity.names import BoundNames
-from pytest_parity.result import Delta, Tolerance, Verdict
+from pytest_parity.result import Tolerance, Verdict
 from pytest_parity.site import Kind, Site
 
-__all__ = ["Measured", "Measuring", "Repeated"]
+__all__ = ["Measuring", "Repeated"]
 
 _EXACTLY = Tolerance(0.0, 0.0, "a run that moves nothing")
 _WIDE = frozenset({torch.float64, torch.complex128})
@@ -59,24 +58,6 @@ class Repeated(_Further):
         led: bool,
     ) -> Outcome:
         return super()._compare_update(entry, start, new, own, _EXACTLY, led=led)
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """By how much one site moved in one draw. ``rounding`` is ``eps * ||r||``, of an update ``eps * ||w||``.
-
-    It is not below what the dtype can tell from nothing.
-    """
-
-    site: Site
-    exact: bool
-    norm: float
-    gain: float
-    reference: float
-    rounding: float
-    elements: int
-    sums: float
-    """The rounding of the dtype that sums are kept in."""
 
 
 class Measuring(_Further):
@@ -126,10 +107,6 @@ class Measuring(_Further):
             return Outcome(Verdict.NONFINITE)
         self.sites[self.step, entry.order] = _measured(entry, distance, math.sqrt(distance.own))
         return Outcome(Verdict.CLOSE, elements=distance.elements)
-
-    def first_failing(self) -> Delta | None:
-        """The first site that no longer has the value, the shape or the dtype that it had."""
-        return next((delta for delta in self.first_failing_step if delta.verdict.fails), None)
 
 
 def _measured(entry: Entry, distance: Distance, scale: float) -> Measured:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from pytest_parity.session.memory import Generators
+    from pytest_parity.capture import Generators
 
 __all__ = ["RERUNNER", "Rerunner", "pytest_fixture_setup", "pytest_pyfunc_call", "remember"]
 
@@ -50,7 +50,7 @@ class Rerunner:
 
     def begin(self) -> None:
         """What lives longer than the test is set up, and nothing of its own: the first time keep all that."""
-        from pytest_parity.session.memory import Generators  # noqa: PLC0415
+        from pytest_parity.capture import Generators  # noqa: PLC0415
 
         if self._generators is not None:
             return
@@ -67,7 +67,7 @@ class Rerunner:
 
     def call(self) -> None:
         """The body is about to be called: the first time keep the generators, else put them back."""
-        from pytest_parity.session.memory import Generators  # noqa: PLC0415
+        from pytest_parity.capture import Generators  # noqa: PLC0415
 
         self.begin()
         if self._body is None:
@@ -111,7 +111,7 @@ class Rerunner:
     @contextmanager
     def _as_before(self) -> Iterator[None]:
         """The state that the first run began in; afterwards the one that it has left."""
-        from pytest_parity.session.memory import Generators  # noqa: PLC0415
+        from pytest_parity.capture import Generators  # noqa: PLC0415
 
         assert self._generators is not None
         left, properties = Generators.now(), list(self._item.user_properties)

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from pytest_parity.capture.tree import children
+from pytest_parity.capture.tree import children, with_parts
 from pytest_parity.errors import UsageError
 
 __all__ = ["Arguments", "mapped", "positional_names"]
@@ -56,15 +56,8 @@ def mapped(value: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
     parts = children(value)
     if parts is None:
         return copy.copy(value)
-    new = [mapped(child, change) for _, child in parts]
-    if isinstance(value, Mapping):
-        return dict(zip(value, new, strict=True))
-    if isinstance(value, (list, tuple)):
-        return type(value)(*new) if hasattr(value, "_fields") else type(value)(new)
-    twin = copy.copy(value)
-    for (name, _), child in zip(parts, new, strict=True):
-        object.__setattr__(twin, str(name), child)  # a frozen dataclass' too
-    return twin
+    new = [(key, mapped(child, change)) for key, child in parts]
+    return dict(new) if isinstance(value, Mapping) else with_parts(value, new)
 
 
 def _keyword(name: Any) -> str:

@@ -14,13 +14,13 @@ from typing import Any
 import torch
 from torch.utils.hooks import RemovableHandle
 
-from pytest_parity.capture import Capture, Streams
+from pytest_parity.capture import Capture, Generators, Streams
 from pytest_parity.compare.comparator import Comparator
 from pytest_parity.golden.reader import Golden
 from pytest_parity.result import Tolerance
 from pytest_parity.session.checking import Checking
 from pytest_parity.session.jitter import Jitter
-from pytest_parity.session.memory import Generators, Start
+from pytest_parity.session.memory import Start
 from pytest_parity.session.moving import MovedReference, move_outputs
 from pytest_parity.session.reference import Reference
 from pytest_parity.session.run import Watching

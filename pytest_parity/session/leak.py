@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
@@ -21,6 +21,7 @@ from pytest_parity.errors import ParityFailure, UsageError
 from pytest_parity.names import BoundNames
 from pytest_parity.report import leak_text, sound_text
 from pytest_parity.result import Comparison, Delta, Tolerance, Verdict
+from pytest_parity.session.memory import left_alone
 from pytest_parity.session.padding import PaddedBatch
 from pytest_parity.session.regions import Declared
 from pytest_parity.site import ROOT, Kind, Site
@@ -223,7 +224,7 @@ class _Probe:
         capture = Capture(self.model, take, streams=streams, names=BoundNames.identity(), kinds=_CALLS)
         with ExitStack() as stack:
             stack.enter_context(kept_generators())
-            stack.enter_context(_as_before(self.model))
+            stack.enter_context(left_alone(self.model, ()))
             stack.callback(capture.detach)
             stack.callback(capture.modules.end_step)
             capture.attach()
@@ -240,25 +241,3 @@ def _called(model: torch.nn.Module, batch: Any) -> Any:
     if isinstance(batch, Mapping):
         return model(**batch)
     return model(*batch) if isinstance(batch, (tuple, list)) else model(batch)
-
-
-@contextmanager
-def _as_before(model: torch.nn.Module) -> Iterator[None]:
-    """Weights, buffers and gradients are afterwards what they were, and the same objects."""
-    tensors = [*model.parameters(), *model.buffers()]
-    values = [(tensor, tensor.detach().clone()) for tensor in tensors]
-    gradients = [(tensor, tensor.grad, None if tensor.grad is None else tensor.grad.clone()) for tensor in tensors]
-    buffers = [(module, dict(module._buffers)) for module in model.modules()]  # noqa: SLF001  which object, not its name
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for module, held in buffers:
-                module._buffers.clear()  # noqa: SLF001
-                module._buffers.update(held)  # noqa: SLF001
-            for tensor, value in values:
-                tensor.copy_(value)
-            for tensor, gradient, value_before in gradients:
-                tensor.grad = gradient
-                if gradient is not None and value_before is not None:
-                    gradient.copy_(value_before)

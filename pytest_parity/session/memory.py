@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import copy
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 
-__all__ = ["Generators", "Start", "left_alone"]
+__all__ = ["Start", "left_alone"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +51,25 @@ class Start:
 
 @contextmanager
 def left_alone(model: torch.nn.Module, optimizers: tuple[torch.optim.Optimizer, ...]) -> Iterator[None]:
-    """Whatever runs inside, the model and its optimizers are as they were at the end, gradients too.
+    """Whatever runs inside, the model and its optimizers are as they were at the end: gradients and buffers are the same objects.
 
     A test that is run again has copies of what outlives it, but for what cannot be copied: then that is the same model.
     """
     start = Start.of(model, optimizers)
-    gradients = [(one, one.grad, None if one.grad is None else one.grad.detach().clone()) for one in model.parameters()]
+    gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
+    buffers = [(module, dict(module._buffers)) for module in model.modules()]  # noqa: SLF001  which object, not its name
     try:
         yield
     finally:
+        for module, held in buffers:
+            module._buffers.clear()  # noqa: SLF001
+            module._buffers.update(held)  # noqa: SLF001
         start.put_back(model, optimizers)
         with torch.no_grad():
-            for parameter, gradient, kept in gradients:
-                parameter.grad = gradient
-                if gradient is not None and kept is not None:
-                    gradient.copy_(kept)
+            for name, parameter in model.named_parameters():
+                gradient = parameter.grad = gradients.get(name)
+                if gradient is not None:
+                    gradient.copy_(start.gradients[name])
 
 
 def _tensors(model: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -98,28 +100,3 @@ def _restore(optimizer: torch.optim.Optimizer, kept: dict[str, Any]) -> None:
             optimizer.state[parameter] = copy.deepcopy(kept["state"][place])
     for group, rates in zip(optimizer.param_groups, kept["rates"], strict=False):
         group.update(copy.deepcopy(rates))
-
-
-@dataclass(frozen=True, slots=True)
-class Generators:
-    """Python's, numpy's and torch's generators at a moment; those of CUDA where it is in use."""
-
-    python: Any
-    numpy: Any
-    cpu: torch.Tensor
-    cuda: list[torch.Tensor] | None
-
-    @classmethod
-    def now(cls) -> Generators:
-        """As they are."""
-        in_use = bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
-        cuda = torch.cuda.get_rng_state_all() if in_use else None
-        return cls(random.getstate(), np.random.get_state(), torch.get_rng_state(), cuda)  # noqa: NPY002  the global one
-
-    def put_back(self) -> None:
-        """As they were."""
-        random.setstate(self.python)
-        np.random.set_state(self.numpy)  # noqa: NPY002
-        torch.set_rng_state(self.cpu)
-        if self.cuda is not None:
-            torch.cuda.set_rng_state_all(self.cuda)

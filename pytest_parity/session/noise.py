@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Protocol
 
-from pytest_parity.capture import Streams
+from pytest_parity.capture import Generators, Streams
 from pytest_parity.compare.comparator import Comparator
-from pytest_parity.compare.floor import Moved, assembled, default_factor, widening
-from pytest_parity.compare.measuring import Measured, Measuring, Repeated
+from pytest_parity.compare.floor import Measured, assembled, default_factor, widening
+from pytest_parity.compare.measuring import Measuring, Repeated
 from pytest_parity.errors import ParityError, ParityFailure
 from pytest_parity.golden.noise import Floor, NoiseFloors, row
 from pytest_parity.golden.reader import Golden
 from pytest_parity.result import Comparison
 from pytest_parity.session.drawing import Drawing
-from pytest_parity.session.memory import Generators, Start
+from pytest_parity.session.memory import Start
 from pytest_parity.session.moving import MovedReference
 from pytest_parity.session.reference import Reference
 from pytest_parity.settings import Settings
@@ -175,7 +175,7 @@ class Noise:
             draws = found[step, order]
             if self._touched(draws[0].site):
                 draws = [*draws, *self._flipped.get((step, order), ())]
-            gathered.append((f"{draws[0].site.kind}", _gathered(draws)))
+            gathered.append(draws)
         floors = dict(zip(places, assembled(gathered), strict=True))
         for order, floor in floors.items():
             if self._touched(found[step, order][0].site):
@@ -223,20 +223,6 @@ class Noise:
             "zeros pass there: it is nothing but rounding, or a choice inside a forward (an argmax, a comparison) hangs on the "
             "last bit. Have a module return that choice, or give a valid region"
         )
-
-
-def _gathered(draws: list[Measured]) -> Moved:
-    first = draws[0]
-    moved = Moved(
-        exact=first.exact,
-        reference=first.reference,
-        rounding=first.rounding,
-        elements=first.elements,
-        sums=first.sums,
-    )
-    moved.norms = [one.norm for one in draws]
-    moved.gains = [one.gain for one in draws]
-    return moved
 
 
 def _first(comparison: Comparison | None) -> str:

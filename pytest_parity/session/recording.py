@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from pytest_parity.capture import Capture, Streams, hyperparameters
+from pytest_parity.capture import Capture, Generators, Streams, hyperparameters
 from pytest_parity.compare.vacant import all_nonfinite
 from pytest_parity.compare.valid import resolve
 from pytest_parity.contract.structure import describe
@@ -18,7 +18,7 @@ from pytest_parity.golden.writer import GoldenWriter
 from pytest_parity.names import BoundNames
 from pytest_parity.result import Comparison, Moved, Recorded, Tolerance
 from pytest_parity.session.drawing import Drawing
-from pytest_parity.session.memory import Generators, Start
+from pytest_parity.session.memory import Start
 from pytest_parity.session.noise import Noise
 from pytest_parity.session.regions import Declared, masks, plain_regions
 from pytest_parity.session.rerecording import ENVIRONMENT, amended, check_reason, same_content, what_moved

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from pytest_parity.compare.floor import Moved, assembled, of_squares
+from pytest_parity.compare.floor import Measured, assembled, of_squares
 from pytest_parity.golden.noise import Floor
 from pytest_parity.result import Tolerance
+from pytest_parity.site import Kind, Site
 
 EPS = 2.0**-23
 
@@ -20,17 +21,19 @@ def site(
     reference: float = 100.0,
     elements: int = 10_000,
     exact: bool = False,
-) -> Moved:
-    moved = Moved(exact=exact, reference=reference, rounding=EPS * reference, elements=elements, sums=EPS)
-    moved.norms, moved.gains = list(norms), list(gains)
-    return moved
+) -> list[Measured]:
+    gradient = Site(Kind.GRADIENT, "weight")
+    return [
+        Measured(gradient, exact, norm, gain, reference, rounding=EPS * reference, elements=elements, sums=EPS)
+        for norm, gain in zip(norms, gains, strict=True)
+    ]
 
 
-def floors(*sites: Moved) -> list[Floor]:
-    return list(assembled(("gradient", one) for one in sites))
+def floors(*sites: list[Measured]) -> list[Floor]:
+    return list(assembled(sites))
 
 
-def many(count: int = 9, **changes: object) -> list[Moved]:
+def many(count: int = 9, **changes: object) -> list[list[Measured]]:
     return [site(**changes) for _ in range(count)]  # type: ignore[arg-type]
 
 
