@@ -122,6 +122,11 @@ class Noise:
         """The larger of the two; above ``factor`` the site differs."""
         return max(self.norm_ratio, self.gain_ratio)
 
+    @property
+    def closeness(self) -> float:
+        """The share of what is allowed."""
+        return self.ratio / self.factor
+
 
 def _ratio(error: float, floor: float) -> float:
     if error == 0:

@@ -21,6 +21,7 @@ from pytest_parity.errors import UsageError
 from pytest_parity.golden.entry import NONE, Entry
 from pytest_parity.golden.reader import Golden
 from pytest_parity.names import BoundNames
+from pytest_parity.report.words import listed
 from pytest_parity.result import Comparison, Delta, Tolerance, Verdict
 from pytest_parity.site import Kind, Site
 
@@ -29,6 +30,7 @@ __all__ = ["Comparator", "Leave"]
 Leave = Callable[[int, int, Site, "torch.Tensor | None"], None]
 """Takes a failing tensor of the candidate (step, order, site, tensor) at the moment it is seen."""
 
+_NAMED = 8
 _STARTS = frozenset({Kind.WEIGHT, Kind.GRADIENT, Kind.OPTIMIZER})
 
 
@@ -337,19 +339,19 @@ class Comparator:
     def notes(self) -> Iterator[str]:
         """What is not a verdict on a site, and should be said."""
         if self.further:
-            yield f"modules of the candidate without a counterpart: {_listed(self.further)}"
+            yield f"modules of the candidate without a counterpart: {listed(list(self.further), _NAMED)}"
         if self.uncovered:
-            yield f"modules of the reference without a counterpart (coverage={self.coverage:g}): {_listed(self.uncovered)}"
+            yield f"modules of the reference without a counterpart (coverage={self.coverage:g}): {listed(list(self.uncovered), _NAMED)}"
         yield from self.short
         if self.nonfinite:
-            yield f"not finite in the reference either: {_listed(self.nonfinite)}"
+            yield f"not finite in the reference either: {listed(list(self.nonfinite), _NAMED)}"
         if self.own_updates:
             yield (
                 "by the candidate's own gradients these updates would be others (the optimizer's step is judged from "
-                f"the reference's): {_listed(self.own_updates)}"
+                f"the reference's): {listed(list(self.own_updates), _NAMED)}"
             )
         if self.replayed:
-            yield f"replayed, and the candidate's own output is another: {_listed(self.replayed)}"
+            yield f"replayed, and the candidate's own output is another: {listed(list(self.replayed), _NAMED)}"
 
     def _compare(self, entry: Entry, value: torch.Tensor | None, call: Tolerance | None) -> Outcome:
         region = match(self.regions, entry.site, entry.shape)
@@ -418,11 +420,6 @@ def _besides(site: Site) -> Site:
 
 def _same_value(site: Site, value: Site) -> bool:
     return site.kind is value.kind and site.path == value.path and site.call == value.call
-
-
-def _listed(names: Mapping[str, object], limit: int = 8) -> str:
-    shown = ", ".join(list(names)[:limit])
-    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
 
 
 def _shape(entry: Entry) -> str:

@@ -47,7 +47,7 @@ class Found:
     def closeness(self) -> float:
         """The share of what the noise floor allows; 0 where another thing decided, or it fails."""
         noise = self.outcome.noise
-        return 0.0 if noise is None or self.verdict.fails else noise.ratio / noise.factor
+        return 0.0 if noise is None or self.verdict.fails else noise.closeness
 
     def delta(self, own: Callable[[Site], str]) -> Delta:
         """As a delta; ``own`` gives the candidate's own name of a site, where it is another."""
@@ -155,7 +155,7 @@ class Tally:
         if best is None or not best.closeness:
             return self.closest
         held = self.closest and self.closest.noise
-        return self.closest if held and held.ratio / held.factor >= best.closeness else best.delta(own)
+        return self.closest if held and held.closeness >= best.closeness else best.delta(own)
 
     def _add(
         self,

@@ -22,7 +22,9 @@ POWER = pytest.StashKey[Power]()
 
 _LIVE = Power(refused="it has no golden to be checked against, only live models or none", excused=True)
 _CANNOT = Power(
-    refused="a test of unittest cannot be run again; write it as a function, or a plain class", excused=True
+    refused="a test of unittest cannot be run again, nor one that has parity from request.getfixturevalue; "
+    "write it as a function, or a plain class, with parity as an argument",
+    excused=True,
 )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
+from pytest_parity.report.words import listed
+
 __all__ = ["nearest", "quoted", "shortened"]
 
 _SHOWN = 3
@@ -23,5 +25,4 @@ def quoted(names: Iterable[str]) -> str:
 
 def shortened(names: Sequence[str]) -> str:
     """The first few of many names, and how many more there are."""
-    more = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return listed(names, _SHOWN)

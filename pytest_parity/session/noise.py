@@ -16,6 +16,7 @@ from pytest_parity.compare.measuring import Measuring, Repeated
 from pytest_parity.errors import ParityError, ParityFailure
 from pytest_parity.golden.noise import Floor, NoiseFloors, row
 from pytest_parity.golden.reader import Golden
+from pytest_parity.report.words import listed
 from pytest_parity.result import Comparison
 from pytest_parity.session.drawing import Drawing
 from pytest_parity.session.memory import Start
@@ -197,11 +198,10 @@ class Noise:
     def _said_unstable(self) -> str:
         if not self._unstable:
             return ""
-        names = [str(site) for site in self._unstable]
-        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        names = listed([str(site) for site in self._unstable], _NAMED)
         often = f"in {_ATTEMPTS} draws of {_ATTEMPTS}" if self._always else "in draw after draw"
         return (
-            f"; {', '.join(names[:_NAMED])}{more} flipped {often}: unstable, and replayed when checking. "
+            f"; {names} flipped {often}: unstable, and replayed when checking. "
             "If it is padding that flips, give a valid region"
         )
 
@@ -219,7 +219,7 @@ class Noise:
         if not found:
             return ""
         return (
-            f"; {next(iter(found))}{f' and {len(found) - 1} more' if len(found) > 1 else ''} moved by so much that a check lets "
+            f"; {listed(list(found), 1)} moved by so much that a check lets "
             "zeros pass there: it is nothing but rounding, or a choice inside a forward (an argmax, a comparison) hangs on the "
             "last bit. Have a module return that choice, or give a valid region"
         )

@@ -21,6 +21,7 @@ from pytest_parity.golden.entry import NONE, Entry
 from pytest_parity.golden.memory import tensor_digest
 from pytest_parity.golden.reader import Golden
 from pytest_parity.report.power import CAUGHT, ERROR, ESCAPED, NO_EFFECT, Power, Tried
+from pytest_parity.report.words import listed
 from pytest_parity.result import Comparison, Tolerance
 from pytest_parity.session.checking import Checking
 from pytest_parity.session.run import NEEDS_OPTIMIZER, Watching
@@ -263,5 +264,4 @@ def _notes(trial: Trial, plan: Plan, replayed: frozenset[str]) -> Iterator[str]:
     }
     for what, names in said.items():
         if names:
-            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-            yield f"{what}: {', '.join(names[:_NAMED])}{more}"
+            yield f"{what}: {listed(names, _NAMED)}"

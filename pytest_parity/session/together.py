@@ -53,4 +53,4 @@ def _coverage(found: Sequence[Coverage]) -> Coverage:
 
 
 def _closeness(delta: Delta) -> float:
-    return delta.noise.ratio / delta.noise.factor if delta.noise is not None else 0.0
+    return delta.noise.closeness if delta.noise is not None else 0.0
