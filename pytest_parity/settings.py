@@ -14,7 +14,7 @@ from pytest_parity.site import Kind
 if TYPE_CHECKING:
     from pytest_parity.golden.volatile import Volatile
 
-__all__ = ["MarkerOptions", "Mode", "Settings", "under_ci"]
+__all__ = ["Batches", "MarkerOptions", "Mode", "Settings", "under_ci"]
 
 _FALSE = frozenset({"", "0", "false", "no", "off"})
 
@@ -29,6 +29,17 @@ class Mode(str, Enum):
 
     RECORD = "record"
     CHECK = "check"
+
+
+class Batches(str, Enum):
+    """What a check makes of the batches that a loop draws itself."""
+
+    OWN = "own"
+    """They are compared with the golden's, and trained on."""
+    RECORDED = "recorded"
+    """The golden's take their place."""
+    UNSEEN = "unseen"
+    """They are trained on: another rank's were recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,5 +96,9 @@ class Settings:
     """Why a golden is recorded again; ``"env"`` claims that nothing but the environment is another."""
     collect: bool = False
     """Whether a failing helper lets the test go on, and the failure comes at its end."""
+    batches: Batches = Batches.RECORDED
+    """What a check makes of the batches of a loop that runs elsewhere."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    recorded_by: str = "pytest --parity-record"
+    """What someone types to record the case, as messages say it."""
     volatile: Volatile | None = None

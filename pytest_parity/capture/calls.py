@@ -18,7 +18,7 @@ import torch
 
 from pytest_parity.site import ROOT
 
-__all__ = ["Call", "CallStack"]
+__all__ = ["Call", "CallStack", "in_backward"]
 
 _CHECKPOINT = "torch/utils/checkpoint.py"
 
@@ -65,6 +65,11 @@ class CallStack:
         self._repeat_rest: list[Call] = []
 
     @property
+    def idle(self) -> bool:
+        """Whether no module is running."""
+        return not self._running
+
+    @property
     def called(self) -> set[str]:
         """The paths called in this step."""
         return set(self._counts)
@@ -73,7 +78,7 @@ class CallStack:
         """Begin a call of ``module``."""
         caller = self._running[-1] if self._running else None
         path = self._path(module, caller)
-        call = self._repeat(module, path, caller) if _in_backward() else self._first(module, path, caller)
+        call = self._repeat(module, path, caller) if in_backward() else self._first(module, path, caller)
         call.exception = sys.exc_info()[1]
         self._running.append(call)
         return call
@@ -151,7 +156,7 @@ def _common(alias: str, caller: str) -> int:
     return shared
 
 
-def _in_backward() -> bool:
+def in_backward() -> bool:
     """Whether autograd is running backward in this thread: a forward there is a checkpoint's recompute."""
     return bool(torch._C._current_graph_task_id() != -1)  # noqa: SLF001  there is no public name
 

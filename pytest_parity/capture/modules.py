@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import torch
 from torch.utils.hooks import RemovableHandle
 
-from pytest_parity.capture.calls import Call, CallStack
+from pytest_parity.capture.calls import Call, CallStack, in_backward
 from pytest_parity.capture.names import module_aliases
 from pytest_parity.capture.random import Streams
 from pytest_parity.capture.tree import children, leaves, with_parts
@@ -70,6 +70,8 @@ class ModuleObserver:
         self.step: int | None = None
         self.on_first_call: Callable[[], None] | None = None
         """Called when a module is called while no step is open (a test of one step, without a loop)."""
+        self.on_outermost_call: Callable[[], None] | None = None
+        """Called before each call that no other module makes, also while no step is open: it may open or end one."""
 
     def attach(self) -> None:
         """Register the hooks. A model that was compiled already is reset, or its hooks would never fire."""
@@ -108,6 +110,8 @@ class ModuleObserver:
     def _enter(self, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if torch.compiler.is_compiling():
             return
+        if self.on_outermost_call is not None and self._stack.idle and not in_backward():
+            self.on_outermost_call()
         if self.step is None:
             if self.on_first_call is None:
                 return

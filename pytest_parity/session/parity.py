@@ -17,13 +17,12 @@ from pytest_parity.compare.valid import Valid
 from pytest_parity.errors import ParityFailure, UsageError
 from pytest_parity.golden.reader import Golden
 from pytest_parity.result import Comparison, Recorded, Tolerance
-from pytest_parity.session.checking import Checking
+from pytest_parity.session.checking import Checking, checking
 from pytest_parity.session.leak import MAGNITUDES, LeakCheck, look_for_leak
 from pytest_parity.session.live import LivePairs
-from pytest_parity.session.recording import Recording
+from pytest_parity.session.recording import Recording, recording
 from pytest_parity.session.run import Run, Watching
 from pytest_parity.session.together import together
-from pytest_parity.session.values import is_leaf, tensors
 from pytest_parity.session.watch import Watch
 from pytest_parity.settings import Mode, Settings
 from pytest_parity.site import INPUTS, Kind, Site
@@ -59,14 +58,7 @@ class Parity(LivePairs):
 
     @cached_property
     def _run(self) -> Run:
-        if self.recording:
-            policy = self.settings.marker.rng or "keyed"
-            return Recording(self.settings, Streams(self.case, policy=policy, seed=self.settings.seed))
-        held = self.settings.volatile
-        golden = Golden.find(self.settings.root, self.case) if held is None else held.golden()
-        recorded = golden.manifest["settings"]
-        streams = Streams(self.case, policy=recorded["rng"], seed=recorded["seed"])
-        return Checking(self.settings, streams, golden)
+        return recording(self.settings) if self.recording else checking(self.settings)
 
     @property
     def golden(self) -> Golden | None:
@@ -164,14 +156,14 @@ class Parity(LivePairs):
         self, value: Any, *, rtol: float | None = None, atol: float | None = None, factor: float | None = None
     ) -> None:
         """The step's outputs: a tensor or a tree of tensors."""
-        site = self._numbered(Site(Kind.OUTPUT, "outputs"))
+        site = self._run.numbered(Site(Kind.OUTPUT, "outputs"))
         self._assert_value(site, value, make(rtol, atol, "assert_outputs", factor))
 
     def assert_loss(
         self, value: Any, *, rtol: float | None = None, atol: float | None = None, factor: float | None = None
     ) -> None:
         """The step's loss: a scalar tensor, a number, or a tree of them."""
-        self._assert_value(self._numbered(Site(Kind.LOSS, "loss")), value, make(rtol, atol, "assert_loss", factor))
+        self._assert_value(self._run.numbered(Site(Kind.LOSS, "loss")), value, make(rtol, atol, "assert_loss", factor))
 
     def assert_activations(
         self, *, rtol: float | None = None, atol: float | None = None, factor: float | None = None
@@ -359,21 +351,8 @@ class Parity(LivePairs):
 
     # one place each for values and for what is captured
 
-    def _numbered(self, site: Site) -> Site:
-        if self._run.skipping:
-            return site
-        self._run.begin(self._run.step or 0)
-        count = sum(value.path == site.path and value.kind is site.kind for value in self._run.named)
-        return Site(site.kind, site.path, count) if count else site
-
     def _assert_value(self, site: Site, value: Any, call: Tolerance | None) -> None:
-        def observe() -> None:
-            self._run.name_value(site)
-            for leaf, tensor in leaves(tensors(value, str(site)), "out"):
-                self._run.observe(replace(site, leaf="" if is_leaf(value) else leaf), tensor, call)
-            self._run.end_value(site)
-
-        self._guarded(observe)
+        self._guarded(lambda: self._run.observe_value(site, value, call))
 
     def _assert_captured(self, kinds: frozenset[Kind], call: Tolerance | None, where: str) -> None:
         run = self._run
@@ -407,7 +386,7 @@ def _optimizers(optimizer: Any) -> tuple[torch.optim.Optimizer, ...]:
     given = () if optimizer is None else tuple(optimizer) if isinstance(optimizer, (list, tuple)) else (optimizer,)
     for one in given:
         if not isinstance(one, torch.optim.Optimizer):
-            raise UsageError(f"watch(optimizer=...) takes torch optimizers, and was given a {type(one).__name__}")
+            raise UsageError(f"optimizer= takes torch optimizers, one or several, and was given a {type(one).__name__}")
     return given
 
 
@@ -419,7 +398,7 @@ def _policy(rng: str) -> str:
 
 def _kinds(kinds: Iterable[str]) -> frozenset[Kind]:
     if isinstance(kinds, str):
-        raise UsageError(f"watch(kinds={kinds!r}) is one string, and several are asked for: ({kinds!r},)")
+        raise UsageError(f"kinds={kinds!r} is one string, and several are asked for: ({kinds!r},)")
     kinds, known = tuple(kinds), [kind.value for kind in Kind]
     for kind in kinds:
         if kind not in known:

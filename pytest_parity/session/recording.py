@@ -27,7 +27,7 @@ from pytest_parity.session.watch import Keep
 from pytest_parity.settings import Settings
 from pytest_parity.site import Kind, Site
 
-__all__ = ["Recording"]
+__all__ = ["Recording", "recording"]
 
 
 class Recording(Run):
@@ -119,16 +119,23 @@ class Recording(Run):
             keeping = kept(keep, step)
             self.skipping = not keeping
             if keeping:
-                self.begin(step)
-                self._info["batch"] = self.observe_tree(LOADER, batch)
-            self.streams.seed_step(step, "step")
-            if keeping:
-                self.begin_observing(batch)
+                self.take(step, batch)
+            else:
+                self.streams.seed_step(step, "step")
             yield step, batch, keeping
             step += 1
         self.skipping = False
         self.streams.seed_loop_end()
         self._check_ended(step, limit, keep)
+
+    def take(self, step: int, batch: Any) -> Any:
+        """Keep the batch as it is now, and open the step."""
+        self.begin(step)
+        if batch is not None:
+            self._info["batch"] = self.observe_tree(LOADER, batch)
+        self.streams.seed_step(step, "step")
+        self.begin_observing(batch)
+        return batch
 
     def _check_ended(self, steps: int, limit: int | None, keep: Keep) -> None:
         if steps == 0:
@@ -289,3 +296,8 @@ class Recording(Run):
             self._info["never_called"] = self.capture.modules.never_called
         assert self.step is not None
         self.writer.finish_step(self.step, self._info)
+
+
+def recording(settings: Settings) -> Recording:
+    """A recording as the settings say."""
+    return Recording(settings, Streams(settings.case, policy=settings.marker.rng or "keyed", seed=settings.seed))

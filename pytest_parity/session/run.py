@@ -5,17 +5,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
-from pytest_parity.capture import Capture, Streams, pack
+from pytest_parity.capture import Capture, Streams, leaves, pack
 from pytest_parity.compare.valid import Valid
 from pytest_parity.errors import UsageError
 from pytest_parity.result import Comparison, Recorded, Tolerance
 from pytest_parity.session.memory import left_alone
 from pytest_parity.session.surroundings import Surroundings
+from pytest_parity.session.values import is_leaf, tensors
 from pytest_parity.session.watch import Keep
 from pytest_parity.settings import Settings
 from pytest_parity.site import DEFAULT_KINDS, Kind, Site
@@ -88,6 +89,10 @@ class Run(ABC):
         """Run the steps of a loop: number, batch, and whether the step is kept."""
 
     @abstractmethod
+    def take(self, step: int, batch: Any) -> Any:
+        """Begin a step of a loop that runs elsewhere with the batch it has drawn; gives the one to train on."""
+
+    @abstractmethod
     def input(self, name: str, make: Callable[[], Any]) -> Any:
         """An input of the current step, recorded or given back."""
 
@@ -145,6 +150,21 @@ class Run(ABC):
                 "give each value of a step a name of its own: parity.assert_close('another name', value)"
             )
         self.named.add(site)
+
+    def numbered(self, site: Site) -> Site:
+        """The site of a value whose name may be taken in this step: with a number behind it, then."""
+        if self.skipping:
+            return site
+        self.begin(self.step or 0)
+        count = sum(value.path == site.path and value.kind is site.kind for value in self.named)
+        return Site(site.kind, site.path, count) if count else site
+
+    def observe_value(self, site: Site, value: Any, call: Tolerance | None = None) -> None:
+        """Observe a value that the test names: a tensor, a number, or a tree of them. Raises as ``end_value`` does."""
+        self.name_value(site)
+        for leaf, tensor in leaves(tensors(value, str(site)), "out"):
+            self.observe(replace(site, leaf="" if is_leaf(value) else leaf), tensor, call)
+        self.end_value(site)
 
     @abstractmethod
     def end_value(self, site: Site) -> None:

@@ -1,0 +1,167 @@
+"""Driven: a case whose loop runs elsewhere, in a trainer or a script; whoever drives says when a step begins and ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_parity.capture import Capture
+from pytest_parity.errors import ParityFailure, UsageError
+from pytest_parity.result import Comparison, Recorded
+from pytest_parity.session.checking import checking
+from pytest_parity.session.recording import recording
+from pytest_parity.session.run import Run, Watching
+from pytest_parity.settings import Mode, Settings
+from pytest_parity.site import Kind, Site
+
+__all__ = ["Driven", "Keeping"]
+
+_FIRST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """Which steps are kept: those of a list, every n-th, or the first n that are run; the first 3 where nothing is said."""
+
+    steps: tuple[int, ...] | None = None
+    every: int | None = None
+    first: int | None = None
+
+    @classmethod
+    def of(cls, steps: Iterable[int] | None = None, *, every: int | None = None, first: int | None = None) -> Keeping:
+        """Raises ``UsageError`` for what selects nothing, and for a list beside one of the others."""
+        chosen = None if steps is None else tuple(sorted(set(steps)))
+        if chosen is not None and (every is not None or first is not None):
+            raise UsageError(
+                f"steps {list(chosen)} name every step; every and first go with each other, not with a list"
+            )
+        if chosen is not None and (not chosen or chosen[0] < 0):
+            raise UsageError(f"steps {list(chosen)}: a list of step numbers, from 0")
+        for name, number in (("every", every), ("first", first)):
+            if number is not None and number < 1:
+                raise UsageError(f"{name} {number}: at least 1")
+        return cls(chosen, every, first)
+
+    @property
+    def bare(self) -> bool:
+        """Whether nothing is said."""
+        return self.steps is None and self.every is None and self.first is None
+
+    def wants(self, step: int, place: int) -> bool:
+        """Whether a step is kept; ``place`` counts the steps of this run."""
+        if self.steps is not None:
+            return step in self.steps
+        return step % (self.every or 1) == 0 and place < self._limit
+
+    def over(self, step: int, place: int) -> bool:
+        """Whether nothing that comes after a step is kept."""
+        return step >= self.steps[-1] if self.steps is not None else place + 1 >= self._limit
+
+    def of_golden(self, steps: Sequence[int]) -> Keeping:
+        """Of a golden's steps those that a check runs; all of them where nothing is said."""
+        if self.steps is not None:
+            return self
+        chosen = [step for step in steps if step % (self.every or 1) == 0]
+        return Keeping(tuple(chosen[: self.first]))
+
+    @property
+    def _limit(self) -> float:
+        if self.first is not None:
+            return self.first
+        return _FIRST if self.bare else float("inf")
+
+
+class Driven:
+    """Records or checks what others run: ``watch``, then ``begin`` and ``end`` of each step, then ``finish``.
+
+    A step that differs stops nothing. ``weights``: a check carries the reference's over, and each of its steps starts
+    from the reference's weights and optimizer state.
+    """
+
+    def __init__(self, settings: Settings, keeping: Keeping, *, weights: bool = False) -> None:
+        self.settings = settings
+        self.recording = settings.mode is Mode.RECORD
+        self._weights = weights
+        self._place = 0
+        self._kept: list[int] = []
+        self.open: int | None = None
+        """The kept step that is under way."""
+        self.over = False
+        """Whether no step that may come is kept."""
+        self.run: Run
+        if self.recording:
+            self.run = recording(settings)
+            self._keeping = keeping
+        else:
+            self.run = run = checking(settings)
+            self._keeping = keeping.of_golden(run.golden.steps)
+            run.golden.narrow(self._keeping.steps or ())
+
+    def watch(self, watching: Watching) -> Capture:
+        """Put a model under observation: its structure is compared, the reference's weights are loaded where asked for."""
+        if self._weights and not self.recording:
+            self.run.load(watching.model, watching.names)
+        capture = self.run.make_capture(watching)
+        capture.attach()
+        return capture
+
+    def seed_batch(self, step: int) -> None:
+        """Seed the generators for the batch of a step that comes; nothing under ``rng="off"``."""
+        self.run.streams.seed_step(step, "batch")
+
+    def begin(self, step: int, batch: Any) -> Any:
+        """Begin a step; gives the batch to train on: the golden's, where those are given to a check."""
+        keep = not self.over and self._keeping.wants(step, self._place)
+        self.over = self.over or self._keeping.over(step, self._place)
+        self._place += 1
+        self.run.skipping = not keep
+        if not keep:
+            self.run.streams.seed_step(step, "step")
+            return batch
+        self.open = step
+        self._kept.append(step)
+        return self.run.take(step, batch)
+
+    def value(self, kind: Kind, name: str, value: Any) -> None:
+        """An output or a loss of the step; numbered where its name is there already."""
+        if self.open is not None:
+            with suppress(ParityFailure):  # it is in the comparison
+                self.run.observe_value(self.run.numbered(Site(kind, name)), value)
+
+    def end(self) -> None:
+        """End the step: gradients and updated weights are as they will stay."""
+        if self.open is not None and self.run.capture is not None:
+            self.run.capture.end_step()
+            self.run.settled, self.open = self.open, None
+
+    def finish(self) -> Comparison | Recorded:
+        """Conclude; raises ``ParityFailure`` where the candidate differs, ``UsageError`` where steps are not there."""
+        self.end()
+        self._detach()
+        self.run.skipping = False
+        if self.recording:
+            self._check_reached()
+        return self.run.finish()
+
+    def abandon(self) -> None:
+        """Give up: nothing is written, the old golden is untouched."""
+        self._detach()
+        self.run.abandon()
+
+    def _detach(self) -> None:
+        if self.run.capture is not None:
+            self.run.capture.modules.end_step()
+            self.run.capture.detach()
+
+    def _check_reached(self) -> None:
+        wanted = self._keeping.steps
+        missing = [step for step in wanted or () if step not in self._kept]
+        if missing:
+            raise UsageError(
+                f"{self.settings.case} was to be recorded in step {', '.join(map(str, missing))}, and the training ended "
+                f"after {self._place} steps; train longer, or keep earlier steps. Nothing was written"
+            )
+        if not self._kept:
+            raise UsageError(f"{self.settings.case} was not recorded: the training ran no step that is kept")
