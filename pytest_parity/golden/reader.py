@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pytest_parity.errors import GoldenError, GoldenNotFound
+from pytest_parity.errors import GoldenError, GoldenNotFound, UsageError
 from pytest_parity.golden.cases import MANIFEST, cases, check_case_name, nearest
 from pytest_parity.golden.digest import Hasher, digest
 from pytest_parity.golden.entry import NONE, Entry
@@ -63,16 +63,33 @@ class Golden:
         return cls(path, read_manifest(path))
 
     @classmethod
-    def find(cls, root: Path, case: str) -> Golden:
-        """Open a case below ``root``; raises as ``open``, and ``UsageError`` on a name that cannot be a case's."""
+    def find(cls, root: Path, case: str, *, record: str = "") -> Golden:
+        """Open a case below ``root``; raises as ``open``, and ``UsageError`` on a name that cannot be a case's.
+
+        ``record`` is what someone types to record it, where that is not pytest's own option.
+        """
         check_case_name(case)
         path = Path(root) / case
         _recover(path)
         if not (path / MANIFEST).exists():
             names = cases(Path(root))
             if not path.is_dir() or any(name.startswith(f"{case}/") for name in names):
-                raise GoldenNotFound(_not_found(Path(root), case, names))
+                raise GoldenNotFound(
+                    _not_found(Path(root), case, names, f"record it with {record}" if record else _RECORD)
+                )
         return cls.open(path)
+
+    def narrow(self, steps: Iterable[int]) -> None:
+        """Have only these of its steps from here on; raises ``UsageError`` for one that was not kept."""
+        chosen = sorted(set(steps))
+        unknown = [step for step in chosen if step not in self.steps]
+        if unknown or not chosen:
+            asked = ", ".join(map(str, unknown)) or "none"
+            raise UsageError(
+                f"step {asked} was asked for, and the golden of {self.case} keeps {', '.join(map(str, self.steps))}; "
+                "compare those, or record the others"
+            )
+        self.steps = tuple(chosen)
 
     def entries(self, step: int) -> tuple[Entry, ...]:
         """The step's observations in execution order; raises ``GoldenError`` if the step was not kept."""
@@ -205,9 +222,9 @@ def _below(path: Path) -> str:
     return f"the cases below it are {', '.join(names)}" if names else _RECORD
 
 
-def _not_found(root: Path, case: str, names: tuple[str, ...]) -> str:
+def _not_found(root: Path, case: str, names: tuple[str, ...], record: str) -> str:
     if not names:
-        return f"there is no case {case!r} in {root}, nor any other; {_RECORD}"
+        return f"there is no case {case!r} in {root}, nor any other; {record}"
     listed = ", ".join(nearest(case, names)[:10])
     more = f" and {len(names) - 10} more" if len(names) > 10 else ""  # noqa: PLR2004 - the ten listed
-    return f"there is no case {case!r} in {root}; there are {listed}{more}; {_RECORD}"
+    return f"there is no case {case!r} in {root}; there are {listed}{more}; {record}"

@@ -13,6 +13,7 @@ from pathlib import Path
 from pytest_parity.golden.digest import digest
 from pytest_parity.golden.layout import render_header
 from pytest_parity.golden.manifest import FileRecord
+from pytest_parity.golden.room import NoRoom, is_full, plenty
 
 __all__ = ["RESERVED", "Shard"]
 
@@ -125,6 +126,8 @@ class Shard:
         while self._allocated < end:
             start, self._allocated = self._allocated, self._allocated + AHEAD
             try:
+                if not plenty(self._file):  # what one file takes ahead would be missing to another
+                    return
                 os.posix_fallocate(self._file, start, AHEAD)
             except (OSError, AttributeError):
                 self._allocated = 1 << 62
@@ -133,8 +136,13 @@ class Shard:
 def _write_all(file: int, data: bytes | bytearray | memoryview, offset: int) -> None:
     with memoryview(data) as view:
         written = 0
-        while written < len(view):
-            written += os.pwrite(file, view[written:], offset + written)
+        try:
+            while written < len(view):
+                written += os.pwrite(file, view[written:], offset + written)
+        except OSError as error:
+            if not is_full(error):
+                raise
+            raise NoRoom(error, len(view) - written) from error
 
 
 def _move(file: int, source: int, target: int, size: int) -> None:

@@ -96,6 +96,9 @@ class VolatileWriter:
         self._tables.setdefault(step, {})
         self._steps[str(step)] = decode(plain(info, f"the record of step {step}"))
 
+    def put_batch(self, step: int, digest: str) -> None:
+        """What is drawn again is given the recorded batches: nobody asks for their digests."""
+
     def put_noise(self, floors: NoiseFloors) -> None:
         """Keep the noise floors of the steps."""
         self._floors = floors

@@ -20,6 +20,7 @@ from pytest_parity.golden.manifest import FileRecord, render_manifest
 from pytest_parity.golden.memory import SMALL, buffer_of, dense, is_plain
 from pytest_parity.golden.noise import NoiseFloors, write_floors
 from pytest_parity.golden.reader import Golden
+from pytest_parity.golden.room import is_full, less_words, room_words, stays_words
 from pytest_parity.golden.shard import Shard
 from pytest_parity.golden.staging import Staging
 from pytest_parity.site import Kind, Site
@@ -54,6 +55,9 @@ class GoldenWriter:
         self._lock = threading.Lock()
         self._over = ""
         self._noise: dict[str, Any] = {}
+        self._batches: dict[str, str] = {}
+        self._bytes: dict[str, int] = {}
+        """Of each kind, those that are no aliases."""
         self._staging: Staging | None = None
         with self._failing():
             check_no_prefix(root, case)
@@ -107,11 +111,16 @@ class GoldenWriter:
                 "steps": self._steps,
                 "files": self._files,
                 "history": list(history),
+                **({"batches": self._batches} if self._batches else {}),
                 **({"noise": self._noise} if self._noise else {}),
             }
             assert self._staging is not None
             (self._staging.path / MANIFEST).write_bytes(render_manifest(content))
             return Golden.open(self._staging.path)
+
+    def put_batch(self, step: int, digest: str) -> None:
+        """Keep the digest of the batch that a step drew, kept or not; ``seal`` then writes them into the manifest."""
+        self._batches[str(step)] = digest
 
     def put_noise(self, floors: NoiseFloors) -> None:
         """Write the noise floors of the steps; ``seal`` then names them in the manifest."""
@@ -180,6 +189,7 @@ class GoldenWriter:
         shard.add(entry, form.tensor(name, shard.size, shard.size + size))
         shard.write(data, small=size <= SMALL)
         self.bytes_written += size
+        self._bytes[site.kind.value] = self._bytes.get(site.kind.value, 0) + size
 
     def _alias(self, key: str) -> str:
         """The file and the tensor, as JSON, that this one repeats; what two steps did not see is forgotten."""
@@ -232,16 +242,24 @@ class GoldenWriter:
         try:
             yield
         except OSError as error:
-            message = (
-                f"the golden of {self._case!r} cannot be written to {self._target}: {error.strerror or error} "
-                f"(after {self.sites} observations, {self.bytes_written} bytes); "
-                f"the golden that was there is untouched; make room, or choose another place with --parity-ref"
-            )
+            message = self._unwritten(error)
             self._abandon(message)
             raise GoldenError(message) from error
         except BaseException as error:
             self._abandon(str(error))
             raise
+
+    def _unwritten(self, error: OSError) -> str:
+        room = stays = less = ""
+        if is_full(error):
+            place = next(path for path in (self._target, *self._target.absolute().parents) if path.exists())
+            room, stays = f"; {room_words(error, place)}", stays_words(self._target)
+            less = f", {less_words(self._bytes)}"
+        return (
+            f"the golden of {self._case!r} cannot be written to {self._target}: {error.strerror or error} "
+            f"(after {self.sites} observations, {self.bytes_written} bytes{room}); "
+            f"the golden that was there is untouched{stays}; make room, or choose another place with --parity-ref{less}"
+        )
 
     def _check_open(self) -> None:
         if self._over:

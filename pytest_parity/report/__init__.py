@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pytest_parity.report.data import data_agreement
 from pytest_parity.report.environment import difference_list
 from pytest_parity.report.leak import leak_text, sound_text
 from pytest_parity.report.lines import note_lines, recorded_line, summary_line
@@ -10,6 +11,7 @@ from pytest_parity.report.power import power_lines
 from pytest_parity.report.text import failure_text
 
 __all__ = [
+    "data_agreement",
     "difference_list",
     "failure_text",
     "leak_text",

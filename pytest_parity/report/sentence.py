@@ -4,25 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from pytest_parity.report.data import data_sentence
 from pytest_parity.report.words import amount
 from pytest_parity.result import IGNORED, Comparison, Delta, Diagnosis, Fault, Verdict
 from pytest_parity.site import INPUTS, ROOT, Kind, Site
 
-__all__ = ["headline", "verdict_sentence"]
+__all__ = ["data_first", "headline", "verdict_sentence"]
 
 
 def headline(comparison: Comparison) -> str:
     """``nest/tiny step 0: encoder.conv is the first module whose output differs ...``."""
     diagnosis = comparison.diagnosis
-    if diagnosis is None:
-        return f"{comparison.case}: {_undiagnosed(comparison)}"
+    if diagnosis is None or data_first(comparison):
+        return f"{comparison.case}: {verdict_sentence(comparison)}"
     stepless = diagnosis.fault in {Fault.STRUCTURE, Fault.SKIPPED} or not comparison.steps
     step = "" if stepless else f" step {diagnosis.step}"
     return f"{comparison.case}{step}: {verdict_sentence(comparison)}"
 
 
+def data_first(comparison: Comparison) -> bool:
+    """Whether the batches differ before anything else does."""
+    diagnosis, data = comparison.diagnosis, comparison.data
+    later = diagnosis is not None and data is not None and data.step <= diagnosis.step
+    return later and diagnosis is not None and diagnosis.fault not in {Fault.STRUCTURE, Fault.SKIPPED}
+
+
 def verdict_sentence(comparison: Comparison) -> str:
     """What diverges first, without the case and the step."""
+    if comparison.data is not None and data_first(comparison):
+        return data_sentence(comparison.data)
     diagnosis = comparison.diagnosis
     if diagnosis is None:
         return _undiagnosed(comparison)

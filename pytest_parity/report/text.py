@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pytest_parity.report.coverage import coverage_lines
+from pytest_parity.report.data import data_lines, data_sentence
 from pytest_parity.report.environment import character_lines, difference_lines
 from pytest_parity.report.lines import VACUOUS, compared_of
-from pytest_parity.report.sentence import headline
+from pytest_parity.report.sentence import data_first, headline
 from pytest_parity.report.table import table
 from pytest_parity.report.words import amount, counted, listed
 from pytest_parity.result import Comparison, Verdict
@@ -42,7 +43,11 @@ def failure_text(comparison: Comparison, *, width: int = 100, limit: int = 20) -
 
 
 def _hints(comparison: Comparison) -> Iterator[str]:
-    if comparison.diagnosis is not None:
+    if comparison.data is not None:
+        if not data_first(comparison):
+            yield f"  and {data_sentence(comparison.data)}"
+        yield from (f"  {line}" for line in data_lines(comparison.data))
+    if comparison.diagnosis is not None and not data_first(comparison):
         for hint in comparison.diagnosis.hints:
             yield f"  {hint}"
 

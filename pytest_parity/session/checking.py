@@ -23,6 +23,7 @@ from pytest_parity.names import BoundNames
 from pytest_parity.report import difference_list, failure_text
 from pytest_parity.result import Comparison, Delta, Diagnosis, Fault, Recorded, Tolerance
 from pytest_parity.session.counterpart import Counterpart
+from pytest_parity.session.drawn import Drawn
 from pytest_parity.session.leftovers import Leftovers
 from pytest_parity.session.reference import Reference
 from pytest_parity.session.regions import Declared, recorded_regions
@@ -30,10 +31,10 @@ from pytest_parity.session.run import LOADER, Run, Watching
 from pytest_parity.session.surroundings import configured_differently, set_differently
 from pytest_parity.session.updates import Updates
 from pytest_parity.session.watch import Keep
-from pytest_parity.settings import Mode, Settings
+from pytest_parity.settings import Batches, Mode, Settings
 from pytest_parity.site import Kind, Site
 
-__all__ = ["Checking"]
+__all__ = ["Checking", "checking"]
 
 
 class Checking(Run):
@@ -66,8 +67,10 @@ class Checking(Run):
             allow_dtype=allow_dtype,
             ignore=Ignore(settings.marker.ignore, shared=settings.ignore),
             coverage=settings.coverage if settings.marker.coverage is None else settings.marker.coverage,
+            batches=settings.batches is Batches.OWN,
             empty_fails=settings.volatile is None,
         )
+        self._drawn = Drawn(golden)
         self._updates = Updates(self.reference, self.comparator, streams)
         self._loaded = False
         self._device = torch.get_default_device()
@@ -138,7 +141,7 @@ class Checking(Run):
             raise UsageError(
                 f"the golden of {self.settings.case} has no {', '.join(further)}, and this test watches it; "
                 f"the golden has {', '.join(sorted(recorded)) or 'no watched model'}. Record it again: "
-                "pytest --parity-record"
+                f"{self.settings.recorded_by}"
             )
         return watching.effective_kinds
 
@@ -177,29 +180,53 @@ class Checking(Run):
         if not steps:
             raise UsageError(
                 f"{self.settings.case} was recorded without steps(); "
-                "record the case again with the test as it is now: pytest --parity-record"
+                f"record the case again, as the loop is now: {self.settings.recorded_by}"
             )
         self._check_freedom()
         for step in steps:
             if limit is not None and step >= limit:
                 break
-            spec = self.reference.info(step)["batch"]
             self.begin(step)
             self.streams.seed_step(step, "batch")
-            batch = unpack(spec, lambda path: self._batch_tensor(LOADER, path))
+            batch = self._recorded_batch(step)
             if self._loaded and not (self.free and step != steps[0]):
+                if step - 1 not in self.golden.steps and step:  # no schedule of the candidate's has led here
+                    self.reference.set_rates(step, self.capture.optimizers)
                 self._restart(step)
             self.streams.seed_step(step, "step")
             self.begin_observing(batch)
             yield step, batch, True
         self.streams.seed_loop_end()
 
+    def take(self, step: int, batch: Any) -> Any:
+        """Compare the loop's own batch, or put the golden's in its place; where weights were loaded, start as it did."""
+        self.begin(step)
+        if self.settings.batches is Batches.OWN:
+            for path, tensor in self._drawn.see(step, batch):
+                self.observe(Site(Kind.BATCH, LOADER, leaf=path), tensor)
+        elif self.settings.batches is Batches.RECORDED and self.reference.info(step).get("batch") is not None:
+            batch = self._recorded_batch(step)
+        if self._loaded:
+            self._restart(step)
+        self.streams.seed_step(step, "step")
+        self.begin_observing(batch)
+        return batch
+
+    def pass_by(self, step: int, batch: Any) -> None:
+        """Of a step that the golden does not keep it may have the batch's digest."""
+        if self.settings.batches is Batches.OWN:
+            self._drawn.pass_by(step, batch)
+        self.streams.seed_step(step, "step")
+
+    def _recorded_batch(self, step: int) -> Any:
+        return unpack(self.reference.info(step)["batch"], lambda path: self._batch_tensor(LOADER, path))
+
     def _check_freedom(self) -> None:
         recorded = bool(self.golden.manifest["settings"].get("free"))
         if self._loaded and self.golden.noise is not None and recorded is not self.free:
             raise UsageError(
                 f"steps(free={self.free}) of {self.settings.case}: the golden's noise floor is that of free={recorded}. "
-                "Record it again with the test as it is now: pytest --parity-record"
+                f"Record it again with the test as it is now: {self.settings.recorded_by}"
             )
 
     def _restart(self, step: int) -> None:
@@ -211,8 +238,6 @@ class Checking(Run):
             self.comparator.fill({Kind.OPTIMIZER})
             if not self.reference.info(step - 1).get("updated"):  # else what that step changed is judged as its update
                 self._observe_weights()
-        elif step:
-            self.reference.set_rates(step, self.capture.optimizers)
         self.capture.refresh()
         self.reference.restart(step, self.capture)
 
@@ -263,7 +288,7 @@ class Checking(Run):
             there = ", ".join(self.reference.info(self.step).get("inputs", {})) or "none"
             raise GoldenError(
                 f"the golden of {self.settings.case} has no input {name!r} in step {self.step}; it has {there}. "
-                "Record it again: pytest --parity-record"
+                f"Record it again: {self.settings.recorded_by}"
             )
         value = unpack(spec, lambda path: self._batch_tensor(name, path))
         self.inputs[name] = value
@@ -324,7 +349,10 @@ class Checking(Run):
         diagnosis = self._diagnose(first) if first else None
         return self._in_its_surroundings(
             replace(
-                self.counterpart.added_to(self.comparator.comparison()), diagnosis=diagnosis, notes=tuple(self._notes())
+                self.counterpart.added_to(self.comparator.comparison()),
+                diagnosis=diagnosis,
+                data=self._drawn.difference,
+                notes=tuple(self._notes()),
             ),
             first,
         )
@@ -374,6 +402,8 @@ class Checking(Run):
 
     def _notes(self) -> Iterator[str]:
         yield from self.counterpart.notes()
+        if self.settings.batches is Batches.OWN:
+            yield from self._drawn.notes()
         if self._leftovers.note:
             yield self._leftovers.note
         if self._regions_declared.others:
@@ -461,3 +491,12 @@ class Checking(Run):
             own["optimizer_steps"] = list(self.capture.steps_taken)
             own["updated"] = any(self.capture.steps_taken)
         self._leftovers.take(self.comparator, own)
+
+
+def checking(settings: Settings) -> Checking:
+    """A check of the settings' case, with the random streams of its golden; raises ``GoldenNotFound`` where it has none."""
+    held = settings.volatile
+    golden = Golden.find(settings.root, settings.case) if held is None else held.golden()
+    recorded = golden.manifest["settings"]
+    streams = Streams(settings.case, policy=recorded["rng"], seed=recorded["seed"])
+    return Checking(settings, streams, golden)

@@ -118,7 +118,7 @@ class Driven:
         self._place += 1
         self.run.skipping = not keep
         if not keep:
-            self.run.streams.seed_step(step, "step")
+            self.run.pass_by(step, batch)
             return batch
         self.open = step
         self._kept.append(step)

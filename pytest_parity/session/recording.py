@@ -18,6 +18,7 @@ from pytest_parity.golden.writer import GoldenWriter
 from pytest_parity.names import BoundNames
 from pytest_parity.result import Comparison, Moved, Recorded, Tolerance
 from pytest_parity.session.drawing import Drawing
+from pytest_parity.session.drawn import digest_of
 from pytest_parity.session.memory import Start
 from pytest_parity.session.noise import Noise
 from pytest_parity.session.regions import Declared, masks, plain_regions
@@ -47,7 +48,6 @@ class Recording(Run):
         self._device: torch.device | None = None
         self._notes: list[str] = []
         self._regions = Declared()
-        self.start: Start | None = None
         self.moments: dict[int, Generators] = {}
 
     @property
@@ -121,7 +121,7 @@ class Recording(Run):
             if keeping:
                 self.take(step, batch)
             else:
-                self.streams.seed_step(step, "step")
+                self.pass_by(step, batch)
             yield step, batch, keeping
             step += 1
         self.skipping = False
@@ -133,9 +133,16 @@ class Recording(Run):
         self.begin(step)
         if batch is not None:
             self._info["batch"] = self.observe_tree(LOADER, batch)
+            self.writer.put_batch(step, digest_of(step, batch))
         self.streams.seed_step(step, "step")
         self.begin_observing(batch)
         return batch
+
+    def pass_by(self, step: int, batch: Any) -> None:
+        """Of the batch of a step that is not kept, keep the digest."""
+        if batch is not None:
+            self.writer.put_batch(step, digest_of(step, batch))
+        self.streams.seed_step(step, "step")
 
     def _check_ended(self, steps: int, limit: int | None, keep: Keep) -> None:
         if steps == 0:

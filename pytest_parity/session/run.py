@@ -14,7 +14,8 @@ from pytest_parity.capture import Capture, Streams, leaves, pack
 from pytest_parity.compare.valid import Valid
 from pytest_parity.errors import UsageError
 from pytest_parity.result import Comparison, Recorded, Tolerance
-from pytest_parity.session.memory import left_alone
+from pytest_parity.session.memory import Start, left_alone
+from pytest_parity.session.shortage import explain
 from pytest_parity.session.surroundings import Surroundings
 from pytest_parity.session.values import is_leaf, tensors
 from pytest_parity.session.watch import Keep
@@ -73,6 +74,8 @@ class Run(ABC):
         """Whether the loop is in a step that is not kept: what its body asserts is not recorded."""
         self.named: set[Site] = set()
         """The values that the test has named in this step, without their leaves."""
+        self.start: Start | None = None
+        """What is kept beside the model to run it again."""
 
     # what the two sinks do
 
@@ -91,6 +94,10 @@ class Run(ABC):
     @abstractmethod
     def take(self, step: int, batch: Any) -> Any:
         """Begin a step of a loop that runs elsewhere with the batch it has drawn; gives the one to train on."""
+
+    @abstractmethod
+    def pass_by(self, step: int, batch: Any) -> None:
+        """Let a step of a loop that runs elsewhere go by, with the batch it has drawn: it is not kept."""
 
     @abstractmethod
     def input(self, name: str, make: Callable[[], Any]) -> Any:
@@ -119,6 +126,10 @@ class Run(ABC):
     def _close_step(self) -> None: ...
 
     # what they share
+
+    def explain(self, error: BaseException) -> None:
+        """Add to an error that ends the body what of it is ours: where memory ran out."""
+        explain(error, self.settings, self.step, self.start)
 
     def begin(self, step: int) -> None:
         """Make ``step`` the current one; the one before is closed."""
