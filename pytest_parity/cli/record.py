@@ -38,6 +38,13 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of --rng keyed and global (default: 0)")
     parser.add_argument(
+        "--draws",
+        type=int,
+        default=0,
+        metavar="N",
+        help="measure the noise floor: the script is run N + 1 more times, silently, as far as the last step kept (default: 0)",
+    )
+    parser.add_argument(
         "--all-ranks", action="store_true", help="every rank records, the further ones as CASE.rank1; else rank 0 alone"
     )
     parser.add_argument(

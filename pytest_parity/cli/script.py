@@ -12,13 +12,14 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from pytest_parity.cli.common import add_behind, add_json, default_root, write_json
 from pytest_parity.cli.outside import INJECTED, OPTIMIZER, PYTHON
-from pytest_parity.cli.terminal import BOLD, GREEN, RED, Style
+from pytest_parity.cli.terminal import BOLD, GREEN, RED, Style, progress
 from pytest_parity.errors import UsageError
 
 if TYPE_CHECKING:
@@ -110,6 +111,8 @@ def run_script(args: argparse.Namespace, plan: Plan) -> int:
     with tempfile.TemporaryDirectory(prefix="parity-") as told:
         status = _run(command, replace(plan, outcomes=told), Path(told))
         outcomes, missed = _outcomes(Path(told)), _missed(Path(told), command, status)
+    if plan.recording and args.draws and not status and {one.kind for one in outcomes} == {"recorded"}:
+        outcomes[0] = replace(outcomes[0], lines=(*outcomes[0].lines, f"  {_floors(args, plan, command)}"))
     style = Style.of(args.color, sys.stderr)
     ours = _say(outcomes, missed, style, recording=plan.recording)
     if args.json:
@@ -127,12 +130,38 @@ def run_script(args: argparse.Namespace, plan: Plan) -> int:
     return status or ours
 
 
-def _run(command: Sequence[str], plan: Plan, told: Path) -> int:
+def _floors(args: argparse.Namespace, plan: Plan, command: Sequence[str]) -> str:
+    """Run the script again for the noise floor, silently, each time as far as its last step that is kept."""
+    from pytest_parity.session.redraw import put_floors, redrawing  # noqa: PLC0415
+    from pytest_parity.settings import Batches  # noqa: PLC0415
+
+    with progress(args, f"noise floor of {plan.case}", args.draws + 1, "further run") as advance:
+
+        def again(seed: str, replay: tuple[str, ...], told: Path) -> str:
+            drawn = replace(plan, draw=seed, unstable=replay, batches=Batches.RECORDED, outcomes=str(told))
+            silent = subprocess.DEVNULL
+            ended = subprocess.run(  # noqa: S603  what the user asks for
+                command, env=_environment(drawn, told), stdin=silent, stdout=silent, stderr=silent, check=False
+            )
+            advance(1)
+            said = next((one.lines[0] for one in _outcomes(told) if one.lines), "")
+            return said or _missed(told, command, ended.returncode)
+
+        place = partial(tempfile.TemporaryDirectory, prefix="parity-")
+        return put_floors(plan, redrawing(again, place), args.draws)
+
+
+def _environment(plan: Plan, told: Path) -> dict[str, str]:
+    """What the script's processes find in their environment."""
     path = os.pathsep.join([str(INJECTED), *filter(None, [os.environ.get("PYTHONPATH")])])
     given = {"PARITY_SCRIPT": plan.to_json(), "PARITY_OUTCOMES": str(told), "PYTHONPATH": path}
+    return {**os.environ, **given}
+
+
+def _run(command: Sequence[str], plan: Plan, told: Path) -> int:
     sys.stdout.flush()
     try:
-        script = subprocess.Popen(command, env={**os.environ, **given})  # noqa: S603  what the user asks for
+        script = subprocess.Popen(command, env=_environment(plan, told))  # noqa: S603  what the user asks for
     except OSError as error:
         raise UsageError(f"{command[0]} cannot be run: {error.strerror or error}") from None
     with _passing_on(script):

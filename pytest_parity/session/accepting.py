@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -54,11 +54,20 @@ class Acceptance:
     """One case, prepared: ``moved`` says what accepting moves; then ``commit``, or nothing changes. A context manager.
 
     Raises ``UsageError`` where what was left cannot be promoted, with what to type instead, and ``GoldenError`` where
-    it, or the golden, cannot be read or written. The golden is untouched then.
+    it, or the golden, cannot be read or written. The golden is untouched then. ``advance`` is told of bytes done.
     """
 
-    def __init__(self, out: Path, root: Path, case: str, *, reason: str = "") -> None:
+    def __init__(
+        self,
+        out: Path,
+        root: Path,
+        case: str,
+        *,
+        reason: str = "",
+        advance: Callable[[int], None] = lambda _bytes: None,
+    ) -> None:
         self.case = case
+        self._advance = advance
         self.dropped = 0
         """Noise floors that are measured around values which are replaced."""
         self._left_path = out / case
@@ -115,6 +124,7 @@ class Acceptance:
                 other = entries.pop(entry.site, None)
                 value = _tensor(golden, entry) if other is None else _tensor(left, other)
                 self._writer.write(step, entry.order, entry.site, value)
+                self._advance(entry.nbytes)
                 if other is not None:
                     _amend(info, entry, other, value)
             if entries:

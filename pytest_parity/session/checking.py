@@ -73,6 +73,8 @@ class Checking(Run):
         self._drawn = Drawn(golden)
         self._updates = Updates(self.reference, self.comparator, streams)
         self._loaded = False
+        self._drifts = False
+        """Whether there are noise floors, and steps that do not start where theirs did."""
         self._device = torch.get_default_device()
         self._never: set[str] | None = None
         """Modules that no step has called."""
@@ -217,6 +219,11 @@ class Checking(Run):
         if self.settings.batches is Batches.OWN:
             self._drawn.pass_by(step, batch)
         self.streams.seed_step(step, "step")
+
+    def go_without_floors(self) -> None:
+        """Have the dtypes' tolerances decide: the golden's floors are those of steps that start from its own weights."""
+        self._drifts = self.golden.noise is not None
+        self.golden.noise = None
 
     def _recorded_batch(self, step: int) -> Any:
         return unpack(self.reference.info(step)["batch"], lambda path: self._batch_tensor(LOADER, path))
@@ -404,6 +411,11 @@ class Checking(Run):
         yield from self.counterpart.notes()
         if self.settings.batches is Batches.OWN:
             yield from self._drawn.notes()
+        if self._drifts:
+            yield (
+                "the dtypes' tolerances decide, not the noise floors: those are of steps that start from the reference's "
+                "weights, and these go on from one another (--weights, weights=True)"
+            )
         if self._leftovers.note:
             yield self._leftovers.note
         if self._regions_declared.others:

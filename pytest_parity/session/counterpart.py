@@ -40,9 +40,16 @@ class Counterpart:
         """Apply a name map; what was bound before stays where there is none. Raises ``NameMapError``."""
         if spec is None and self._bound is not None:
             return
-        own, reference = describe(model), self._reference.structure
+        own = describe(model)
         if self._bound is not None and self._bound[0] is spec and self._bound[1] == own:
             return  # load and watch are given the same
+        self.bind_structure(own, spec)
+        if self.names.layouts:
+            check_round_trip(self.names, TensorTable(model, self.names.path, self.known).now())
+
+    def bind_structure(self, own: Structure, spec: Any) -> None:
+        """The same for a model that is known by its structure alone."""
+        reference = self._reference.structure
         self._bound = (spec, own)
         self.names = NameMap.build(spec).bind(
             own.all_names,
@@ -52,8 +59,6 @@ class Counterpart:
             candidate_shapes={name: info.shape for name, info in own.tensors.items()},
             reference_shapes={name: info.shape for name, info in reference.tensors.items()},
         )
-        if self.names.layouts:
-            check_round_trip(self.names, TensorTable(model, self.names.path, self.known).now())
 
     @property
     def known(self) -> frozenset[str]:

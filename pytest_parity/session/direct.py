@@ -1,8 +1,8 @@
-"""The same without pytest: compare two values, two goldens, or observe a model."""
+"""The same without pytest: compare two values, or observe a model."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -10,25 +10,18 @@ from typing import Any
 import torch
 
 from pytest_parity.capture import Capture, Observe, Streams, leaves
-from pytest_parity.compare.comparator import Comparator
-from pytest_parity.compare.coverage import is_mask
 from pytest_parity.compare.judge import judge
 from pytest_parity.compare.tally import Found, Tally
 from pytest_parity.compare.tolerance import Tolerances, make
-from pytest_parity.contract.structure import Structure
 from pytest_parity.diagnose import first_divergence
 from pytest_parity.errors import ParityFailure
-from pytest_parity.golden.reader import Golden
 from pytest_parity.names import BoundNames
 from pytest_parity.report import failure_text
-from pytest_parity.result import Comparison, Delta, Verdict
-from pytest_parity.session.counterpart import Counterpart
-from pytest_parity.session.reference import Reference
-from pytest_parity.session.regions import recorded_regions
+from pytest_parity.result import Delta, Verdict
 from pytest_parity.session.values import tensors
 from pytest_parity.site import DEFAULT_KINDS, Kind, Site
 
-__all__ = ["assert_parity", "capture_model", "compare_goldens"]
+__all__ = ["assert_parity", "capture_model"]
 
 
 def assert_parity(
@@ -73,62 +66,6 @@ def _leaves(value: Any, name: str) -> dict[Site, torch.Tensor | None]:
 
 def _dtype(tensor: torch.Tensor | None) -> str:
     return "none" if tensor is None else str(tensor.dtype).removeprefix("torch.")
-
-
-def compare_goldens(reference: Golden, candidate: Golden, *, tolerances: Mapping[str, Any] | None = None) -> Comparison:
-    """Compare two recordings, one tensor of each in memory at a time, with the first divergence.
-
-    ``tolerances`` are ``(rtol, atol)`` by kind or pattern of sites; valid regions are the reference's. Updates are
-    judged as new minus start, each from its own start. Structures are compared too. Raises ``GoldenError`` where one of them cannot be read.
-    """
-    comparator = Comparator(
-        reference,
-        tolerances=Tolerances([("compare_goldens", tolerances or {})]),
-        kinds=frozenset(Kind),
-        memory=0,
-        names=BoundNames.identity(),
-        batches=True,
-    )
-    try:
-        for step in reference.steps:
-            if step in candidate.steps:
-                _compare_step(comparator, candidate, step)
-        comparator.finish()
-        first, found = comparator.first_failing_step, comparator.comparison()
-    finally:
-        comparator.close()
-    counterpart = Counterpart(Reference(reference))
-    if reference.manifest["structure"] or candidate.manifest["structure"]:
-        counterpart.compare(Structure.from_plain(candidate.manifest["structure"] or _NOTHING), alone=not found.expected)
-    further = [_further(candidate, step) for step in candidate.steps if step not in reference.steps]
-    found = counterpart.added_to(replace(found, deltas=(*found.deltas, *further)))
-    first = counterpart.failing or first or further
-    diagnosis = first_divergence(first, names=BoundNames.identity()) if first else None
-    return replace(found, diagnosis=diagnosis, notes=tuple(counterpart.notes()))
-
-
-_NOTHING: dict[str, Any] = {"parameters": {}, "buffers": {}, "modules": {}}
-
-
-def _compare_step(comparator: Comparator, candidate: Golden, step: int) -> None:
-    comparator.begin(step)
-    comparator.regions = recorded_regions(comparator.golden, step) or {}
-    for entry in candidate.entries(step):
-        if is_mask(entry.site):
-            continue
-        value = None if entry.dtype == "none" else candidate.tensor(entry)
-        if entry.site.kind is Kind.UPDATED_WEIGHT and value is not None:
-            comparator.see_update(entry.site, value, isolated=False)
-        else:
-            comparator.see(entry.site, value)
-    comparator.end()
-
-
-def _further(candidate: Golden, step: int) -> Delta:
-    """A step that the reference has not, in the place of all its sites."""
-    entries = candidate.entries(step)
-    site = str(entries[0].site) if entries else f"batch/step {step}"
-    return Delta(site, step, -1, Verdict.EXTRA, detail=f"step {step} is the candidate's alone")
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from pytest_parity.capture import Capture
 from pytest_parity.errors import ParityFailure, UsageError
 from pytest_parity.result import Comparison, Recorded
-from pytest_parity.session.checking import checking
+from pytest_parity.session.checking import Checking, checking
 from pytest_parity.session.recording import recording
 from pytest_parity.session.run import Run, Watching
 from pytest_parity.settings import Mode, Settings
@@ -80,7 +80,9 @@ class Driven:
     from the reference's weights and optimizer state.
     """
 
-    def __init__(self, settings: Settings, keeping: Keeping, *, weights: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, keeping: Keeping, *, weights: bool = False, run: Checking | None = None
+    ) -> None:
         self.settings = settings
         self.recording = settings.mode is Mode.RECORD
         self._weights = weights
@@ -95,9 +97,13 @@ class Driven:
             self.run = recording(settings)
             self._keeping = keeping
         else:
-            self.run = run = checking(settings)
+            self.run = run = run or checking(settings)
             self._keeping = keeping.of_golden(run.golden.steps)
             run.golden.narrow(self._keeping.steps or ())
+            if not weights and len(run.golden.steps) > 1:
+                run.go_without_floors()
+        self.leaves: Callable[[], None] | None = None
+        """What concludes it in the place of ``finish``: a further run for the noise floor, which ends the process."""
 
     def watch(self, watching: Watching) -> Capture:
         """Put a model under observation: its structure is compared, the reference's weights are loaded where asked for."""
@@ -141,6 +147,8 @@ class Driven:
         self.end()
         self._detach()
         self.run.skipping = False
+        if self.leaves is not None:
+            self.leaves()
         if self.recording:
             self._check_reached()
         return self.run.finish()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Protocol
@@ -25,7 +25,7 @@ from pytest_parity.session.reference import Reference
 from pytest_parity.settings import Settings
 from pytest_parity.site import Kind, Site
 
-__all__ = ["Noise", "Original"]
+__all__ = ["Draw", "Noise", "Original", "rerunning"]
 
 _ATTEMPTS = 5
 _NAMED = 3
@@ -51,17 +51,93 @@ class Original(Protocol):
     moments: dict[int, Generators]
 
 
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """What one further run found: by step and order what it moved, or why it says nothing (``problem``)."""
+
+    problem: str = ""
+    sites: Mapping[_Key, Measured] = field(default_factory=dict)
+    own: Mapping[_Key, Measured] = field(default_factory=dict)
+    """Of updates by their own gradients."""
+    flipped: tuple[Site, ...] = ()
+    """The integer and boolean sites that are not what they were."""
+    moves: bool = False
+    """Whether anything was moved."""
+
+    @classmethod
+    def of(cls, problem: str, comparator: Comparator, reference: Reference) -> Draw:
+        """What a run has left in its comparator and its reference."""
+        moves = isinstance(reference, MovedReference) and reference.moves
+        if not isinstance(comparator, Measuring):
+            return cls(problem)
+        flipped = tuple(one.site for one in comparator.flipped)
+        return cls(problem, comparator.sites, comparator.own, flipped, moves)
+
+
+Rerun = Callable[["str | None", "tuple[str, ...]"], Draw]
+"""Runs it again: moved as a seed says, unmoved for ``None``; the modules of these patterns are replayed."""
+
+
+def sides_of(golden: Golden, seed: str | None, memory: int) -> tuple[Reference, Comparator]:
+    """What a further run is given, and what looks at it."""
+    if seed is None:
+        return Reference(golden), Repeated(golden)
+    return MovedReference(golden, seed), Measuring(golden, memory=memory)
+
+
+def rerunning(original: Original, golden: Golden, again: Callable[[Drawing], None]) -> Rerun:
+    """Further runs in this process; ``again`` runs the test's body with a run that takes the recording's place."""
+    settings = original.settings
+
+    def rerun(seed: str | None, replay: tuple[str, ...]) -> Draw:
+        reference, comparator = sides_of(golden, seed, settings.memory)
+        streams = Streams(settings.case, policy=original.streams.policy, seed=original.streams.seed)
+        drawing = Drawing(
+            settings,
+            streams,
+            golden,
+            reference=reference,
+            comparator=comparator,
+            start=original.start,
+            moments=original.moments,
+            replay=replay,
+        )
+        return Draw.of(problem_of(drawing, again), comparator, reference)
+
+    return rerun
+
+
+def problem_of(drawing: Drawing, again: Callable[[Drawing], None]) -> str:
+    """Why a run says nothing, what differs or what it raised, in words; empty where it went as it should."""
+    try:
+        again(drawing)
+        result = drawing.finish()
+    except ParityFailure as failure:
+        return _first(failure.comparison)
+    except ParityError as error:
+        return str(error)
+    except Exception as error:  # noqa: BLE001  it is the user's code, run in a way that it was not made for
+        return f"{_RAISES} {type(error).__name__}: {error}".partition("\n")[0]
+    finally:
+        drawing.abandon()
+    assert isinstance(result, Comparison)
+    return ""
+
+
 @dataclass
 class Noise:
-    """The draws of one recording. ``again`` runs the test's body with a run that takes the recording's place.
+    """The draws of one recording, in runs of its ``what`` (a test, a script).
 
-    ``floors`` are ``None`` where the test does not give the same twice; ``note`` says which, and what it cost.
+    ``floors`` are ``None`` where it does not give the same twice; ``note`` says which, and what it cost.
     """
 
-    original: Original
     golden: Golden
-    again: Callable[[Drawing], None]
+    rerun: Rerun
     draws: int
+    seed: int
+    what: str = "test"
+    volatile: bool = False
+    """Whether the golden is in memory: a live pair's, whose inputs may all be whole."""
     floors: NoiseFloors | None = None
     note: str = ""
     _runs: int = 0
@@ -82,19 +158,20 @@ class Noise:
             self.note = f"no noise floor: {reason}. Checks of this golden use the dtypes' default tolerances"
             return
         self.floors = NoiseFloors(self.draws, dict(self._assembled()))
-        cost = f"{self._runs} further runs of the test, {time.perf_counter() - began:.1f} s"
+        cost = f"{self._runs} further runs of the {self.what}, {time.perf_counter() - began:.1f} s"
         said = f"{self._said_few()}{self._said_unstable()}{self._said_anything()}"
         self.note = f"noise floor from {self.draws} draw{'s' * (self.draws > 1)}: {cost}{said}"
 
     def _refusal(self) -> str:
-        found = self._run(Reference(self.golden), Repeated(self.golden))
+        found = self._run(None).problem
         if found:
-            return f"run again, unchanged, {'' if found.startswith(_RAISES) else 'the test does not give the same: '}{found}"
+            same = "" if found.startswith(_RAISES) else f"the {self.what} does not give the same: "
+            return f"run again, unchanged, {same}{found}"
         for draw in range(self.draws):
             found = self._draw(draw)
             if found:
                 return f"moved by one unit in the last place, {found}"
-            if not self._moves and self.original.settings.volatile is None:
+            if not self._moves and not self.volatile:
                 return _NOTHING
         return ""
 
@@ -105,17 +182,15 @@ class Noise:
         ids select. Each further attempt replays one site more at least, so that they come to an end.
         """
         for attempt in count(1):
-            measuring = Measuring(self.golden, memory=self.original.settings.memory)
-            reference = MovedReference(self.golden, f"{self.original.settings.seed}|{draw}|{attempt - 1}")
-            found = self._run(reference, measuring)
-            self._moves = self._moves or reference.moves
-            if found:
-                return found
-            fresh = dict.fromkeys(one.site for one in measuring.flipped if one.site not in self._unstable)
+            found = self._run(f"{self.seed}|{draw}|{attempt - 1}")
+            self._moves = self._moves or found.moves
+            if found.problem:
+                return found.problem
+            fresh = dict.fromkeys(site for site in found.flipped if site not in self._unstable)
             if not fresh:
-                self._keep(measuring)
+                self._keep(found)
                 break
-            for key, one in measuring.sites.items():
+            for key, one in found.sites.items():
                 self._flipped.setdefault(key, []).append(one)
             self._flips.update(fresh.keys())
             if attempt >= _ATTEMPTS:
@@ -124,8 +199,8 @@ class Noise:
                 self._unstable.update(dict.fromkeys(flipped))
         return ""
 
-    def _keep(self, measuring: Measuring) -> None:
-        for kept, found in ((self._sites, measuring.sites), (self._own, measuring.own)):
+    def _keep(self, draw: Draw) -> None:
+        for kept, found in ((self._sites, draw.sites), (self._own, draw.own)):
             for key, one in found.items():
                 kept.setdefault(key, []).append(one)
 
@@ -133,34 +208,10 @@ class Noise:
     def _replay(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(site.path for site in self._unstable if site.kind is Kind.ACTIVATION))
 
-    def _run(self, reference: Reference, comparator: Comparator) -> str:
-        """One run; what differs, or what it raised, in words."""
+    def _run(self, seed: str | None) -> Draw:
+        """One further run."""
         self._runs += 1
-        original = self.original
-        streams = Streams(original.settings.case, policy=original.streams.policy, seed=original.streams.seed)
-        drawing = Drawing(
-            original.settings,
-            streams,
-            self.golden,
-            reference=reference,
-            comparator=comparator,
-            start=original.start,
-            moments=original.moments,
-            replay=self._replay,
-        )
-        try:
-            self.again(drawing)
-            result = drawing.finish()
-        except ParityFailure as failure:
-            return _first(failure.comparison)
-        except ParityError as error:
-            return str(error)
-        except Exception as error:  # noqa: BLE001  it is the user's code, run in a way that it was not made for
-            return f"{_RAISES} {type(error).__name__}: {error}".partition("\n")[0]
-        finally:
-            drawing.abandon()
-        assert isinstance(result, Comparison)
-        return ""
+        return self.rerun(seed, self._replay)
 
     def _assembled(self) -> Iterator[tuple[int, list[tuple[float, ...]]]]:
         for step in self.golden.steps:

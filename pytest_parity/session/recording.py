@@ -20,7 +20,7 @@ from pytest_parity.result import Comparison, Moved, Recorded, Tolerance
 from pytest_parity.session.drawing import Drawing
 from pytest_parity.session.drawn import digest_of
 from pytest_parity.session.memory import Start
-from pytest_parity.session.noise import Noise
+from pytest_parity.session.noise import Noise, rerunning
 from pytest_parity.session.regions import Declared, masks, plain_regions
 from pytest_parity.session.rerecording import ENVIRONMENT, amended, check_reason, same_content, what_moved
 from pytest_parity.session.run import LOADER, Run, Watching, kept
@@ -220,7 +220,9 @@ class Recording(Run):
             )
             return
         with golden, self.left_alone():
-            noise = Noise(self, golden, again, self.settings.draws)
+            volatile = self.settings.volatile is not None
+            rerun = rerunning(self, golden, again)
+            noise = Noise(golden, rerun, self.settings.draws, self.settings.seed, volatile=volatile)
             noise.measure()
         self._notes.append(noise.note)
         if noise.floors is not None:

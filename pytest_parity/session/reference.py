@@ -28,8 +28,9 @@ _START = {Kind.WEIGHT: "weights", Kind.GRADIENT: "gradients", Kind.OPTIMIZER: "o
 class Reference:
     """What a check reads of a golden besides the sites that it compares."""
 
-    def __init__(self, golden: Golden) -> None:
+    def __init__(self, golden: Golden, structure: Structure | None = None) -> None:
         self._golden = golden
+        self._given = structure
 
     def info(self, step: int) -> dict[str, Any]:
         """The manifest's record of a step."""
@@ -39,6 +40,8 @@ class Reference:
     @cached_property
     def structure(self) -> Structure:
         """The recorded model's structure; raises ``GoldenError`` where no model was watched."""
+        if self._given is not None:
+            return self._given
         if not self._golden.manifest["structure"]:
             raise GoldenError(
                 f"the golden of {self._golden.case} holds values, and no model: it was recorded without "

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,13 +20,15 @@ from pytest_parity.contract.config import config_differences
 from pytest_parity.contract.environment import differences
 from pytest_parity.errors import UsageError
 from pytest_parity.golden.canonical import compact, plain
+from pytest_parity.golden.cases import MANIFEST
 from pytest_parity.golden.entry import NONE, Entry
 from pytest_parity.golden.reader import Golden, torch_dtype
 from pytest_parity.result import Moved, SiteMoved
 from pytest_parity.session.regions import recorded_regions
+from pytest_parity.settings import under_ci
 from pytest_parity.site import Kind, Site
 
-__all__ = ["ENVIRONMENT", "amended", "check_reason", "same_content", "what_moved"]
+__all__ = ["ENVIRONMENT", "amended", "check_reason", "lacks_reason", "same_content", "what_moved"]
 
 ENVIRONMENT = "env"
 """The reason that says of itself that nothing but the environment is another."""
@@ -40,8 +43,13 @@ def check_reason(case: str, reason: str, before: Mapping[str, Any], after: Mappi
     if reason == ENVIRONMENT and not _environments(before, after):
         raise UsageError(
             f"the reason {ENVIRONMENT!r} says that the environment of {case} is another, and it is the one that its golden "
-            "was recorded in; the golden is untouched. Say what else it was: --parity-reason 'the loss is a mean now'"
+            "was recorded in; the golden is untouched. Say what else it was, as in: 'the loss is a mean now'"
         )
+
+
+def lacks_reason(root: Path, case: str, reason: str) -> bool:
+    """Whether a golden would be replaced where nobody looks on, and nothing says why."""
+    return under_ci() and not reason and (root / case / MANIFEST).is_file()
 
 
 def same_content(old: Golden, new: Golden) -> bool:

@@ -24,6 +24,7 @@ from pytest_parity.names.file import read_names
 from pytest_parity.report import moved_lines, note_lines, recorded_line, summary_line
 from pytest_parity.result import Comparison, Recorded
 from pytest_parity.session.driven import Driven, Keeping
+from pytest_parity.session.redraw import drawn_again
 from pytest_parity.session.run import Watching
 from pytest_parity.settings import Batches, MarkerOptions, Mode, Settings, under_ci
 from pytest_parity.site import Kind
@@ -69,6 +70,10 @@ class Plan:
     """Where a script keeps its model, ``module:attribute``; empty: it is found by the optimizer."""
     raises: bool = True
     """Whether a check that fails is raised in the script."""
+    draw: str | None = None
+    """Of a further run for the noise floor: what moves the draw, empty where nothing is moved."""
+    unstable: tuple[str, ...] = ()
+    """Modules that are replayed in such a run, since what they return flips."""
     outcomes: str = ""
     """The directory in which each process leaves its outcome."""
 
@@ -104,6 +109,7 @@ class Plan:
                 "kinds": None if plain["kinds"] is None else tuple(plain["kinds"]),
                 "ignore": tuple(plain["ignore"]),
                 "replay": tuple(plain["replay"]),
+                "unstable": tuple(plain["unstable"]),
             }
         )
 
@@ -152,6 +158,8 @@ class Plan:
 
     def driven(self) -> Driven:
         """The case, open; raises as opening a golden does, and under CI for a golden replaced without a reason."""
+        if self.draw is not None:
+            return drawn_again(self._settings(), self.draw, self.unstable, Path(self.outcomes))
         if self.recording:
             self._check_reasoned()
         return Driven(self._settings(), self.keeping, weights=self.weights)

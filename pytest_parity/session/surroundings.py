@@ -18,7 +18,7 @@ from pytest_parity.result import Diagnosis, Difference, Fault
 from pytest_parity.settings import Settings
 from pytest_parity.site import ROOT
 
-__all__ = ["Surroundings", "configured_differently", "set_differently"]
+__all__ = ["Surroundings", "configured_differently", "explains", "set_differently"]
 
 
 class Surroundings:
@@ -61,7 +61,7 @@ def set_differently(
     if own is not None and recorded:
         found += constant_differences(Structure.from_plain(recorded), own, names)
     found += [*optimizers, *configured_differently(golden, settings)]
-    marked = [replace(one, likely=_explains(one, diagnosis)) for one in found]
+    marked = [replace(one, likely=explains(one, diagnosis)) for one in found]
     return tuple(sorted(marked, key=lambda one: not one.likely))
 
 
@@ -71,7 +71,7 @@ def configured_differently(golden: Golden, settings: Settings) -> tuple[Differen
     return () if config is None or settings.config is None else config_differences(config, settings.config)
 
 
-def _explains(difference: Difference, diagnosis: Diagnosis | None) -> bool:
+def explains(difference: Difference, diagnosis: Diagnosis | None) -> bool:
     """Whether it is set where the first divergence is; a configuration may be the cause of anything."""
     if diagnosis is None:
         return False

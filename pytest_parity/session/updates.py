@@ -27,7 +27,7 @@ from pytest_parity.result import Delta, Difference
 from pytest_parity.session.reference import Reference
 from pytest_parity.site import Kind, Site
 
-__all__ = ["Change", "Updates"]
+__all__ = ["Change", "Updates", "setting_changes"]
 
 Change = tuple[str, str, str]
 """A hyperparameter's name, the golden's value, the candidate's."""
@@ -78,7 +78,7 @@ class Updates:
         step, optimizer = self._comparator.step, self.capture.optimizers[place]
         recorded = self._reference.info(step).get("hyperparameters", {}).get(str(place), [])
         own = self.hyperparameters[str(place)] = hyperparameters(optimizer)
-        self._changes[step, place] = _changes(recorded, own)
+        self._changes[step, place] = setting_changes(recorded, own)
         if Kind.UPDATED_WEIGHT not in self._comparator.kinds:
             return
         taken = self.capture.steps_taken[place]
@@ -172,7 +172,7 @@ class Updates:
         return {target for name in names if name is not None for target in self.capture.names.tensors(name)}
 
 
-def _changes(golden: list[dict[str, Any]], own: list[dict[str, Any]]) -> list[Change]:
+def setting_changes(golden: list[dict[str, Any]], own: list[dict[str, Any]]) -> list[Change]:
     """What an optimizer is set to differently, group by group; nothing is known of a step that the golden's did not take."""
     if not golden:
         return []

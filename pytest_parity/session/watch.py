@@ -34,6 +34,9 @@ class Steps(Protocol):
     def close_single(self) -> None:
         """Close it."""
 
+    def explain(self, error: BaseException) -> None:
+        """Add to an error that ends the body what of it is ours."""
+
 
 class Watch:
     """What ``parity.watch`` gives: hooks are on inside its ``with``, and ``steps`` runs a loop.
@@ -48,6 +51,15 @@ class Watch:
         self._looped = False
         self.active = False
         """Whether its with is running: the hooks are on."""
+        self.step: int | None = None
+        """The number of the step whose batch ``steps`` has given; ``None`` before the first, and without a loop."""
+
+    @property
+    def stepped(self) -> bool:
+        """Whether a step was begun: a loop has given a batch, or without one the model was called."""
+        if self._looped:
+            return self.step is not None
+        return self._capture is not None and self._capture.modules.step is not None
 
     def __enter__(self) -> Self:
         if self._capture is not None:
@@ -58,9 +70,11 @@ class Watch:
         self.active = True
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: object, traceback: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
         assert self._capture is not None
         try:
+            if error is not None:
+                self._steps.explain(error)
             if kind is None:
                 if self._looped:
                     self._capture.end_step()  # of a loop that was left by break
@@ -99,11 +113,11 @@ class Watch:
 
     def _run(self, batches: Iterator[tuple[int, Any, bool]]) -> Iterator[Any]:
         assert self._capture is not None
-        for step, batch, kept in batches:
+        for self.step, batch, kept in batches:
             yield batch
             if kept:
                 self._capture.end_step()
-                self._steps.settled = step
+                self._steps.settled = self.step
 
 
 def _check(limit: int | None, keep: Keep, *, free: bool) -> None:

@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -136,6 +137,8 @@ class Loop:
             return
         self._plan = plan
         try:
+            if plan.draw is not None:
+                plan = replace(plan, batches=Batches.UNSEEN)
             if plan.batches is Batches.RECORDED:
                 raise UsageError(
                     "--batches recorded: a batch can be put in the place of a script's own under Lightning only; elsewhere "

@@ -1,0 +1,77 @@
+"""What stands beside the comparison of two recordings: what either was computed with, and whether that explains it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from pytest_parity.contract.config import config_differences
+from pytest_parity.contract.constants import constant_differences
+from pytest_parity.contract.environment import differences
+from pytest_parity.contract.tensors import Structure
+from pytest_parity.diagnose import characterise
+from pytest_parity.golden.reader import Golden
+from pytest_parity.names import BoundNames
+from pytest_parity.result import Comparison, Delta, Difference
+from pytest_parity.session.surroundings import explains
+from pytest_parity.session.updates import setting_changes
+
+__all__ = ["beside"]
+
+
+def beside(
+    found: Comparison,
+    first: list[Delta],
+    *,
+    reference: Golden,
+    candidate: Golden,
+    structures: tuple[Structure | None, Structure | None] | None,
+    names: BoundNames,
+) -> Comparison:
+    """A comparison with what differs between the two runs, where both tell; ``first`` is the first step that fails."""
+    theirs, own = (golden.manifest["provenance"].get("environment") for golden in (reference, candidate))
+    environment = differences(theirs, own) if theirs and own else {}
+    diagnosis = found.diagnosis
+    settings = [*_constants(structures, names), *_optimizers(reference, candidate), *_config(reference, candidate)]
+    marked = [replace(one, likely=explains(one, diagnosis)) for one in settings]
+    character = None
+    if diagnosis is not None and first:
+        entries = reference.entries(diagnosis.step) if diagnosis.step in reference.steps else ()
+        character = characterise(
+            first,
+            diagnosis,
+            names=names,
+            dtypes={str(entry.site): entry.dtype for entry in entries},
+            environment=environment if theirs and own else None,
+            explained=any(one.likely for one in marked),
+        )
+    ordered = tuple(sorted(marked, key=lambda one: not one.likely))
+    return replace(found, environment=environment, differences=ordered, character=character)
+
+
+def _constants(
+    structures: tuple[Structure | None, Structure | None] | None, names: BoundNames
+) -> tuple[Difference, ...]:
+    theirs, own = structures or (None, None)
+    return constant_differences(theirs, own, names) if theirs is not None and own is not None else ()
+
+
+def _config(reference: Golden, candidate: Golden) -> tuple[Difference, ...]:
+    theirs, own = (golden.manifest["settings"].get("config") for golden in (reference, candidate))
+    return () if theirs is None or own is None else config_differences(theirs, own)
+
+
+def _optimizers(reference: Golden, candidate: Golden) -> Iterator[Difference]:
+    """Their classes, and what they were set to in the first step that both took."""
+    theirs, own = (golden.manifest["settings"].get("optimizers", ()) for golden in (reference, candidate))
+    for before, after in zip(theirs, own, strict=False):
+        if before != after:
+            yield Difference("optimizer", "optimizer", before, after)
+    for step in (str(step) for step in reference.steps if step in candidate.steps):
+        groups = [golden.manifest["steps"][step].get("hyperparameters", {}) for golden in (reference, candidate)]
+        for place in (place for place in groups[0] if place in groups[1]):
+            changes = setting_changes(groups[0][place], groups[1][place])
+            name = own[int(place)] if int(place) < len(own) else ""
+            yield from (Difference("optimizer", what, before, after, name) for what, before, after in changes)
+        if all(groups):
+            return

@@ -1,0 +1,233 @@
+"""Two recordings side by side, one tensor of each in memory at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from pytest_parity.compare.comparator import Comparator
+from pytest_parity.compare.coverage import Ignore
+from pytest_parity.compare.tolerance import Tolerances
+from pytest_parity.contract.common import common_parameters
+from pytest_parity.contract.structure import Structure
+from pytest_parity.diagnose import first_divergence
+from pytest_parity.golden.reader import Golden
+from pytest_parity.golden.selected import Selected
+from pytest_parity.names import BoundNames
+from pytest_parity.report.survey import Survey
+from pytest_parity.report.words import listed, steps_words
+from pytest_parity.result import Comparison, Delta, Diagnosis, Fault, Verdict
+from pytest_parity.session.beside import beside
+from pytest_parity.session.chosen import Chosen, choose
+from pytest_parity.session.counterpart import Counterpart
+from pytest_parity.session.inventory import Inventory
+from pytest_parity.session.reference import Reference
+from pytest_parity.session.regions import recorded_regions
+from pytest_parity.session.translated import Starts, Translated
+from pytest_parity.session.unstructured import is_imported, structures
+from pytest_parity.site import Kind, Site
+
+__all__ = ["compare_goldens", "survey_goldens"]
+
+_NOTHING = Structure({}, {}, {})
+_SHOWN = 8
+
+
+def compare_goldens(
+    reference: Golden,
+    candidate: Golden,
+    *,
+    tolerances: Mapping[str, Any] | None = None,
+    names: Any = None,
+    steps: Iterable[int] | None = None,
+    kinds: Iterable[str] | None = None,
+    sites: Iterable[str] | None = None,
+) -> Comparison:
+    """Compare two recordings, one tensor of each in memory at a time, with the first divergence.
+
+    ``tolerances`` are ``(rtol, atol)`` by kind or pattern of sites; valid regions are the reference's. Updates are
+    judged as new minus start, each from its own start. Structures are compared too. ``names`` maps the candidate's names
+    to the reference's, as in a test. ``steps``, ``kinds`` and ``sites`` (globs over the reference's paths, or over sites,
+    where they have a ``/``) compare these alone. Raises ``GoldenError`` where one of them cannot be read, ``UsageError``
+    where what is asked for is not there.
+    """
+    chosen = choose(reference, candidate, steps=steps, kinds=kinds, sites=sites)
+    return _Pair(reference, candidate, chosen, names).survey(tolerances or {}, "compare_goldens").comparison
+
+
+def survey_goldens(
+    reference: Golden,
+    candidate: Golden,
+    *,
+    tolerances: Mapping[str, Any] | None = None,
+    names: Any = None,
+    steps: Iterable[int] | None = None,
+    kinds: Iterable[str] | None = None,
+    sites: Iterable[str] | None = None,
+    advance: Callable[[int], None] | None = None,
+) -> Survey:
+    """The same, kind by kind, with how far apart what passes is; ``advance`` is told of bytes compared."""
+    chosen = choose(reference, candidate, steps=steps, kinds=kinds, sites=sites)
+    pair = _Pair(reference, candidate, chosen, names)
+    return pair.survey(tolerances or {}, "parity compare", measure=True, advance=advance)
+
+
+class _Pair:
+    """Two recordings, and what is to be compared of them."""
+
+    def __init__(self, reference: Golden, candidate: Golden, chosen: Chosen, spec: Any) -> None:
+        self._candidate = candidate
+        self._recorded = reference.steps
+        self._left_out = _unknown(reference, candidate, chosen)
+        self._chosen = replace(chosen, kinds=chosen.kinds - self._left_out)
+        steps = reference.steps if chosen.steps is None else chosen.steps
+        self._reference = Selected(reference, steps, self._chosen)
+        self._theirs, self._own, self._derived = structures(reference, candidate)
+        self._counterpart = Counterpart(Reference(reference, self._theirs or _NOTHING))
+        if spec is not None or (self._theirs and self._own):
+            self._counterpart.bind_structure(self._own or _NOTHING, spec)
+        known = frozenset(self._theirs.tensors) if self._theirs else frozenset()
+        self._recording = Translated(candidate, self.names, self._own, known)
+
+    @property
+    def names(self) -> BoundNames:
+        """The candidate's names in terms of the reference's."""
+        return self._counterpart.names
+
+    def survey(
+        self,
+        tolerances: Mapping[str, Any],
+        origin: str,
+        *,
+        measure: bool = False,
+        advance: Callable[[int], None] | None = None,
+    ) -> Survey:
+        """Compare."""
+        starts = Starts(self._recording, self._reference)
+        comparator = Comparator(
+            self._reference,
+            tolerances=Tolerances([(origin, tolerances)]),
+            kinds=self._chosen.kinds,
+            memory=0,
+            names=self.names,
+            batches=True,
+            measure=measure,
+            spool=starts,
+        )
+        inventory = Inventory(comparator, self._recording)
+        try:
+            for step in self._reference.steps:
+                starts.step = step
+                self._step(comparator, step, advance)
+                inventory.take()
+                comparator.end()
+            comparison = self._concluded(comparator)
+        finally:
+            comparator.close()
+        return self._survey(comparison, inventory)
+
+    def _step(self, comparator: Comparator, step: int, advance: Callable[[int], None] | None) -> None:
+        comparator.begin(step)
+        comparator.regions = recorded_regions(self._reference, step) or {}
+        if step not in self._candidate.steps:
+            comparator.came_to.remove(step)
+        else:
+            for site, value in self._recording.observations(step, self._chosen):
+                if site.kind is Kind.UPDATED_WEIGHT and value is not None:
+                    comparator.see_update(site, value, isolated=False)
+                else:
+                    comparator.see(site, value)
+                if advance is not None and value is not None:
+                    advance(value.nbytes)
+        comparator.fill(comparator.kinds)
+
+    def _concluded(self, comparator: Comparator) -> Comparison:
+        first, found = comparator.first_failing_step, comparator.comparison()
+        further = [] if self._chosen.steps is not None else [_further(self._candidate, step) for step in self._beyond]
+        counterpart = self._counterpart
+        if self._theirs or self._own:
+            alone = not found.expected
+            counterpart.compare(self._own or _NOTHING, alone=alone, ignore=_Unchosen(self._chosen))
+        found = counterpart.added_to(replace(found, deltas=(*found.deltas, *further)))
+        first = counterpart.failing or first or further
+        diagnosis = self._diagnose(first, found) if first else None
+        found = replace(found, diagnosis=diagnosis, notes=(*counterpart.notes(), *self._notes(comparator)))
+        return beside(
+            found,
+            first,
+            reference=self._reference,
+            candidate=self._candidate,
+            structures=None if self._derived else (self._theirs, self._own),
+            names=self.names,
+        )
+
+    @property
+    def _beyond(self) -> list[int]:
+        return [step for step in self._candidate.steps if step not in self._reference.steps]
+
+    def _diagnose(self, first: list[Delta], found: Comparison) -> Diagnosis | None:
+        step = first[0].step
+        if not self._counterpart.failing and step not in found.steps and step in self._reference.steps:
+            return Diagnosis(Fault.SKIPPED, first[0].site, step, f"step {step}", "", others=len(first) - 1)
+        return first_divergence(
+            first,
+            names=self.names,
+            structure=self._theirs if self._theirs and not self._derived else None,
+            optimizers=self._reference.manifest["settings"].get("optimizers", ()),
+        )
+
+    def _notes(self, comparator: Comparator) -> Iterable[str]:
+        if self._reference.steps != self._candidate.steps and self._chosen.steps is None:
+            theirs, own = steps_words(self._reference.steps), steps_words(self._candidate.steps)
+            yield f"the reference has {theirs or 'no step'}, the candidate {own or 'no step'}"
+        if self._left_out:
+            names = [kind.value for kind in Kind if kind in self._left_out]
+            yield f"only the candidate has these kinds, and the reference was imported: {listed(names, _SHOWN)} not compared"
+        yield from comparator.notes()
+
+    def _survey(self, comparison: Comparison, inventory: Inventory) -> Survey:
+        common: dict[str, Any] = {}
+        if self._theirs and self._own and (self._theirs.parameters or self._own.parameters):
+            common = asdict(common_parameters(self._theirs, self._own, self.names, derived=self._derived))
+        return Survey(
+            reference=str(self._reference.path),
+            candidate=str(self._candidate.path),
+            reference_steps=self._recorded,
+            candidate_steps=self._candidate.steps,
+            comparison=comparison,
+            structure=common,
+            kinds=inventory.kinds(),
+            outputs=tuple(inventory.outputs),
+            losses=tuple(inventory.losses),
+        )
+
+
+class _Unchosen(Ignore):
+    """What is not chosen, as what a structure's comparison is to ignore."""
+
+    def __init__(self, chosen: Chosen) -> None:
+        super().__init__()
+        self._chosen = chosen
+
+    def pattern(self, site: Site) -> str | None:
+        """Not ``None`` where a site is not chosen."""
+        return None if self._chosen(site) else "not chosen"
+
+
+def _unknown(reference: Golden, candidate: Golden, chosen: Chosen) -> frozenset[Kind]:
+    """Kinds that only the candidate has, where the reference was written by a program that did not know them."""
+    if not is_imported(reference):
+        return frozenset()
+    steps = reference.steps if chosen.steps is None else chosen.steps
+    there = {entry.site.kind for step in steps for entry in reference.entries(step)}
+    common = [step for step in steps if step in candidate.steps]
+    own = {entry.site.kind for step in common for entry in candidate.entries(step)}
+    return frozenset(own - there)
+
+
+def _further(candidate: Golden, step: int) -> Delta:
+    """A step that the reference has not, in the place of all its sites."""
+    entries = candidate.entries(step)
+    site = str(entries[0].site) if entries else f"batch/step {step}"
+    return Delta(site, step, -1, Verdict.EXTRA, detail=f"step {step} is the candidate's alone")

@@ -1,0 +1,45 @@
+"""Recordings without a structure: what their tensors tell of the model's parameters."""
+
+from __future__ import annotations
+
+from pytest_parity.compare.coverage import CALLS
+from pytest_parity.contract.structure import Structure, TensorInfo
+from pytest_parity.golden.entry import NONE
+from pytest_parity.golden.reader import Golden
+from pytest_parity.site import INPUTS, Kind
+
+__all__ = ["is_imported", "structures"]
+
+_TENSORS = frozenset({Kind.WEIGHT, Kind.GRADIENT, Kind.UPDATED_WEIGHT})
+
+
+def is_imported(golden: Golden) -> bool:
+    """Whether ``parity import`` made it, of files that say nothing of the model."""
+    return bool(golden.manifest["settings"].get("imported"))
+
+
+def structures(reference: Golden, candidate: Golden) -> tuple[Structure | None, Structure | None, bool]:
+    """The two structures, and whether they are derived from the recorded tensors, since one side was imported.
+
+    ``None`` where nothing is known.
+    """
+    if is_imported(reference) or is_imported(candidate):
+        return _derived(reference), _derived(candidate), True
+    theirs, own = (golden.manifest["structure"] for golden in (reference, candidate))
+    return Structure.from_plain(theirs) if theirs else None, Structure.from_plain(own) if own else None, False
+
+
+def _derived(golden: Golden) -> Structure | None:
+    """Parameters by their gradients and weights, all as if they trained; a recorded structure's buffers are none."""
+    buffers = golden.manifest["structure"].get("buffers", ())
+    parameters: dict[str, TensorInfo] = {}
+    modules: dict[str, str] = {}
+    for step in golden.steps[:1]:
+        for entry in golden.entries(step):
+            site = entry.site
+            if site.kind in CALLS:
+                modules.setdefault(site.path, "")
+            elif site.kind in _TENSORS and entry.dtype != NONE and site.path not in buffers:
+                if not site.path.startswith(f"{INPUTS}."):
+                    parameters.setdefault(site.path, TensorInfo(entry.shape, entry.dtype, trainable=True))
+    return Structure(parameters, {}, modules) if parameters or modules else None
