@@ -18,7 +18,7 @@ from pytest_parity.golden.digest import digest
 from pytest_parity.golden.memory import dense, tensor_digest
 from pytest_parity.result import DataDifference, DataFault, LeafDifference
 
-__all__ = ["Leaves", "batch_digest", "data_difference", "pair_leaves"]
+__all__ = ["Leaves", "batch_digest", "counterparts", "data_difference", "pair_leaves"]
 
 Leaves = Sequence[tuple[str, torch.Tensor]]
 """A batch's tensors with their paths, in the batch's own order."""
@@ -61,6 +61,11 @@ def pair_leaves(recorded: Leaves, own: Leaves) -> tuple[Pair, ...]:
     return (*((place, found.get(place)) for place in range(len(recorded))), *extra)
 
 
+def counterparts(recorded: Leaves, own: Leaves) -> Leaves:
+    """The own tensors that go with a recorded one: what is to be digested where the own batch has further ones."""
+    return [own[place] for left, place in pair_leaves(recorded, own) if left is not None and place is not None]
+
+
 _STAGES: tuple[Callable[[str, torch.Tensor], Hashable], ...] = (
     lambda path, _: path,
     lambda _, tensor: _content_key(tensor),
@@ -78,7 +83,7 @@ def data_difference(
     ``recorded`` is the golden's batch, ``None`` where only its digest was kept. ``own`` is the batch here, ``None``
     where the loader has ended. ``digests`` are those of all the batches that the reference drew, by step. A NaN is equal
     to one of the same bits. Of two batches without a tensor nothing is compared, and nothing differs: count the tensors
-    of what agreed. Raises ``GoldenError`` where the golden keeps nothing of the step's batch.
+    of what agreed. Tensors that the own batch has besides do not hide that it is the batch of another step. Raises ``GoldenError`` where the golden keeps nothing of the step's batch.
     """
     beyond = recorded is None and bool(digests) and step > max(digests)
     if recorded is None and step not in digests and not beyond:
@@ -94,7 +99,7 @@ def data_difference(
     differing = [pair for pair in pairs if not pair.same]
     if not differing:
         return None
-    batch = _batch(step, batch_digest(own), digests)
+    batch = _batch(step, batch_digest(pair.here for pair in pairs if pair.whole and pair.here), digests)
     compared = sum(pair.whole for pair in pairs)
     if batch is not None:
         return DataDifference(step, DataFault.ORDER, compared=compared, batch=batch, batches=len(digests))
@@ -161,7 +166,8 @@ def _reordered(pairs: list[_Pair], differing: list[_Pair]) -> tuple[tuple[int, .
 
     Proved first over every tensor that has as many rows, then over those that differ alone.
     """
-    if not all(pair.whole and _has_rows(*pair.tensors) for pair in differing):
+    differing = [pair for pair in differing if pair.golden is not None]
+    if not differing or not all(pair.whole and _has_rows(*pair.tensors) for pair in differing):
         return None
     count = len(differing[0].tensors[0])
     if any(len(pair.tensors[0]) != count for pair in differing):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["EXACT", "dtype_name", "is_exact", "rounding", "same_bits", "screen_dtype", "smallest"]
+__all__ = ["EXACT", "bits", "dtype_name", "is_exact", "rounding", "same_bits", "screen_dtype", "smallest"]
 
 _NAMES = {dtype: str(dtype).removeprefix("torch.") for dtype in vars(torch).values() if isinstance(dtype, torch.dtype)}
 
@@ -18,6 +18,7 @@ _SCREENED = {
     torch.float64: torch.float64,
 }
 _WORD = 4
+_WORDS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 def dtype_name(dtype: torch.dtype) -> str:
@@ -61,6 +62,12 @@ def same_bits(actual: torch.Tensor, expected: torch.Tensor) -> bool:
     """
     word = torch.int32 if _in_words(actual) and _in_words(expected) else torch.uint8
     return torch.equal(actual.view(word), expected.view(word))
+
+
+def bits(tensor: torch.Tensor) -> torch.Tensor:
+    """The elements' bits of a contiguous tensor as integers, ``(elements, 1)``, or ``(elements, 2)`` of 128 bits: a view."""
+    word = _WORDS[min(tensor.element_size(), 8)]
+    return tensor.view(-1).view(word).view(tensor.numel(), tensor.element_size() // word.itemsize)
 
 
 def _in_words(flat: torch.Tensor) -> bool:

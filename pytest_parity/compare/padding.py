@@ -96,7 +96,7 @@ def _same_side(here: _Rows, golden: _Rows) -> tuple[Pad, Pad] | None:
     """Both padded on the right, or both on the left."""
     for side, turn in _TURNS.items():
         ours, theirs = turn(here), turn(golden)
-        same = ours.equal(theirs).to(torch.uint8).cumprod(1).sum(1)  # per row: positions before the first that differs
+        same = _runs(ours.equal(theirs))
         tails = _from(same, ours.length), _from(same, theirs.length)
         values = ours.only_value(tails[0]), theirs.only_value(tails[1])
         if any(value is None and bool(tail.any()) for value, tail in zip(values, tails, strict=True)):
@@ -168,9 +168,14 @@ def _aligned(left: _Rows, right: _Rows, rows: list[int], values: tuple[torch.Ten
     return proper
 
 
+def _runs(holding: torch.Tensor) -> torch.Tensor:
+    """How many positions of each row hold, before the first that does not."""
+    first = holding.to(torch.uint8).argmin(1)
+    return torch.where(holding.all(1), holding.shape[1], first)
+
+
 def _run(holding: torch.Tensor) -> int:
-    """How many positions hold from the first on."""
-    return int(holding.to(torch.uint8).cumprod(0).sum())
+    return int(_runs(holding[None]))
 
 
 def _behind(here: _Rows, golden: _Rows, lengths: Sequence[torch.Tensor]) -> tuple[Pad, Pad] | None:

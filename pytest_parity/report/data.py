@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from pytest_parity.report.data_causes import look_at
+from pytest_parity.report.data_causes import look_at, other_samples
 from pytest_parity.report.words import amount, listed, number, pair
 from pytest_parity.result import Content, DataDifference, DataFault, Leaf, LeafDifference, Pad, Padding, Plain
 
@@ -31,7 +31,7 @@ def data_sentence(difference: DataDifference) -> str:
 
 def data_lines(difference: DataDifference, *, replay: str = _REPLAY) -> list[str]:
     """Details, and what to look at next; ``replay`` is the option under which the golden's own batches are used."""
-    lines = []
+    lines = ["every tensor differs in every row: these look like other samples"] if other_samples(difference) else []
     for place, leaf in enumerate(difference.leaves[:_SHOWN]):
         if place:
             lines.append(f"also {_leaf_how(leaf)} ({leaf.fault})")

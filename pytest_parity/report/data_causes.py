@@ -4,11 +4,27 @@ from __future__ import annotations
 
 from pytest_parity.result import Content, DataDifference, DataFault, LeafDifference
 
-__all__ = ["look_at"]
+__all__ = ["look_at", "other_samples"]
+
+
+def other_samples(difference: DataDifference) -> bool:
+    """Whether nothing of the batch is the golden's: every tensor differs, in every row and by no rule."""
+    leaves = difference.leaves
+    return len(leaves) == difference.compared > 0 and all(map(_unlike, leaves))
+
+
+def _unlike(leaf: LeafDifference) -> bool:
+    content = leaf.content
+    if content is None:
+        return leaf.fault is DataFault.SHAPE and leaf.dim != 0 and not leaf.arrangement
+    told = (content.gain, content.ulps, content.shift)
+    return 0 < content.rows == content.rows_mismatched and not leaf.swapped and told == (None, None, None)
 
 
 def look_at(difference: DataDifference) -> str:
     """The settings and the code that may have done it, the likeliest first."""
+    if other_samples(difference):
+        return "whether these are the same samples: seed, shuffle, the sampler, num_workers, the order of the manifest; then augmentation"
     if difference.leaves:
         return _leaf_look_at(difference.leaves[0])
     if difference.batch is not None:
@@ -56,6 +72,4 @@ def _content_look_at(leaf: LeafDifference, content: Content) -> str:
         return "the versions and settings of what decodes and resamples"
     if content.shift is not None:
         return "the tokenizer's special ids (blank, padding, begin), and an offset into the vocabulary"
-    if content.rows_mismatched == content.rows:
-        return "whether these are the same samples: seed, shuffle, the sampler, num_workers, the order of the manifest; then augmentation"
     return "what is random in the data set and the collate function (augmentation, noise, dither), its seed and num_workers"

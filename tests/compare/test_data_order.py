@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from pytest_parity.capture import pack
-from pytest_parity.compare.data import batch_digest, data_difference, pair_leaves
+from pytest_parity.compare.data import batch_digest, counterparts, data_difference, pair_leaves
 from pytest_parity.errors import GoldenError
 from pytest_parity.result import DataDifference, DataFault, LeafDifference, Pad
 from pytest_parity.strategies import edge_values, tensors
@@ -125,6 +125,20 @@ def test_nested_trees_are_looked_into_and_plain_values_are_not():
     leaf = only(own, golden)
     assert leaf.here is not None
     assert (leaf.fault, leaf.here.path) == (DataFault.CONTENT, "pair.1.0")
+
+
+def test_a_digest_is_of_dtype_shape_and_bytes_whatever_order_fields_stand_in():
+    zeros = [
+        torch.zeros(2, 3),
+        torch.zeros(3, 2),
+        torch.zeros(2, 3, dtype=torch.int32),
+        torch.zeros(6),
+        torch.ones(2, 3),
+    ]
+    assert len({batch_digest([("x", one)]) for one in zeros}) == len(zeros)
+    one, other = ("x", zeros[0]), ("y", zeros[1])
+    assert batch_digest([one, other]) == batch_digest([other, one])
+    assert len({batch_digest([one]), batch_digest([one, one]), batch_digest([one, other])}) == 3
 
 
 def test_a_batch_of_strings_alone_has_no_digest():
@@ -239,8 +253,14 @@ def test_a_changed_value_besides_is_no_order(order: list[int], element: int):
 
 
 def test_rows_that_occur_twice_stay_where_they_are():
-    golden = torch.tensor([[1], [2], [1], [3]])
-    assert differs([golden[[1, 0, 2, 3]]], [golden]).rows == (1, 0, 2, 3)
+    golden = torch.tensor([[1], [1], [2], [3]])
+    assert differs([golden[[0, 2, 1, 3]]], [golden]).rows == (0, 2, 1, 3)
+
+
+def test_rows_that_occur_twice_are_told_apart_by_the_other_tensors():
+    golden = {"x": torch.tensor([1, 1, 2, 2]), "label": torch.tensor([0, 1, 1, 0])}
+    found = differs({"x": golden["x"].flip(0), "label": golden["label"]}, golden)
+    assert (found.rows, found.unmoved) == ((3, 2, 1, 0), ())
 
 
 def test_tensors_whose_rows_do_not_follow_the_order_are_named():
@@ -258,6 +278,27 @@ def test_the_batch_of_another_step():
     assert (found.fault, found.batch, found.rows, found.leaves) == (DataFault.ORDER, 5, (), ())
     assert find(drawn[3], drawn[3], digests) is None
     assert differs({**own, "label": torch.tensor([7, 0])}, drawn[3], digests).batch is None
+
+
+def test_a_tensor_of_its_own_besides_hides_no_order():
+    drawn = [{"x": torch.randn(3, 2), "y": torch.tensor([step, 1, 2])} for step in range(3)]
+    digests = {step: batch_digest(leaves(batch)) for step, batch in enumerate(drawn)}
+    found = data_difference(1, leaves(drawn[1]), leaves({"id": torch.arange(3), **drawn[2]}), digests)
+    assert found is not None
+    assert (found.fault, found.batch) == (DataFault.ORDER, 2)
+    rows = {"id": torch.arange(3), **{name: tensor[[2, 1, 0]] for name, tensor in drawn[1].items()}}
+    found = data_difference(1, leaves(drawn[1]), leaves(rows), digests)
+    assert found is not None
+    assert (found.fault, found.rows) == (DataFault.ORDER, (2, 1, 0))
+    extra = data_difference(1, leaves(drawn[1]), leaves({"id": torch.arange(3), **drawn[1]}), digests)
+    assert extra is not None
+    assert [leaf.fault for leaf in extra.leaves] == [DataFault.EXTRA]
+
+
+def test_what_has_no_counterpart_is_left_out_of_a_digest():
+    golden = leaves({"x": torch.ones(2, 3), "y": torch.ones(2)})
+    own = leaves({"id": torch.arange(2), "label": torch.ones(2), "x": torch.ones(2, 3)})
+    assert batch_digest(counterparts(golden, own)) == batch_digest(golden)
 
 
 def test_of_several_steps_with_that_batch_the_nearest_is_named():
@@ -488,6 +529,7 @@ def test_ids_shifted_by_a_constant():
     assert character(torch.where(golden > 0, golden + 1, 0), golden) == (None, None, 1)
     assert character(golden - 2, golden) == (None, None, -2)
     assert character(torch.tensor([[4, 6, 0], [5, 0, 0]]), golden) == (None, None, None)
+    assert character(torch.tensor([[3, 5, 0], [5, 0, 0]]), golden) == (None, None, None)
 
 
 def test_integers_beyond_what_a_float_holds():
@@ -530,6 +572,12 @@ def test_pairs_are_by_path_then_content_then_shape():
     golden = {"audio": torch.zeros(2, 5), "len": torch.ones(2), "ids": torch.zeros(2, 3), "y": torch.zeros(4).int()}
     own = {"labels": torch.ones(4).int(), "tokens": torch.ones(2, 3), "length": torch.ones(2), "audio": torch.ones(2)}
     assert paired(golden, own) == [("audio", "audio"), ("len", "length"), ("ids", "tokens"), ("y", "labels")]
+
+
+def test_pairs_of_one_shape_are_by_dtype():
+    golden = {"a": torch.zeros(2, 3), "b": torch.zeros(2, 3).int(), "c": torch.zeros(2, 3)}
+    own = {"x": torch.ones(2, 3).int(), "y": torch.ones(2, 3), "z": torch.ones(2, 3) * 2}
+    assert paired(golden, own) == [("a", "y"), ("b", "x"), ("c", "z")]
 
 
 def test_pairs_of_another_dtype_or_size_and_what_is_left():
