@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_parity.cli.common import add_json, add_root, default_root, say, write_json
+from pytest_parity.cli.terminal import GREEN, RED, YELLOW, Style, progress
 from pytest_parity.errors import GoldenError, UsageError
 from pytest_parity.report.moved import moved_lines
 from pytest_parity.report.words import amount
@@ -31,6 +32,7 @@ def add_parser(subparsers: Subparsers) -> None:
         help="make what a failing check left the golden's",
         description="Promote what a failing check left (pytest --parity-collect) into the golden, after showing what moves. "
         "Without --yes it asks, and where nobody can answer it changes nothing and exits with 1.",
+        epilog="Example:\n  parity accept nest/tiny --yes --reason 'the loss is a mean now'",
     )
     parser.add_argument("cases", nargs="*", metavar="CASE", help="these cases (default: all that checks have left)")
     parser.add_argument("--out", type=Path, default=DEFAULT_OUT, metavar="DIR", help="as pytest's --parity-out")
@@ -76,26 +78,28 @@ def _accept(args: argparse.Namespace, case: str, reason: str) -> dict[str, Any]:
     from pytest_parity.session.accepting import Acceptance  # noqa: PLC0415
 
     try:
-        with Acceptance(args.out, default_root(args.root), case, reason=reason) as acceptance:
+        with progress(args, f"reading {case}") as advance:
+            acceptance = Acceptance(args.out, default_root(args.root), case, reason=reason, advance=advance)
+        with acceptance:
             if not args.json:
                 say(_lines(acceptance))
             accepted = args.yes or (not args.json and _asked())
             if accepted:
                 acceptance.commit()
             if not args.json:
-                say(
-                    [
-                        f"{case}: accepted"
-                        if accepted
-                        else f"{case}: not accepted, nothing was changed; --yes accepts it"
-                    ]
-                )
+                say([f"{case}: {_said(accepted, Style.of(args.color, sys.stdout))}"])
             told = {"moved": asdict(acceptance.moved), "floors_dropped": acceptance.dropped, "error": ""}
             return {"status": 0 if accepted else 1, "accepted": accepted, **told}
     except (UsageError, GoldenError) as error:
         if not args.json:
-            sys.stderr.write(f"parity accept: {error}\n")
+            sys.stderr.write(f"{Style.of(args.color, sys.stderr)('parity accept:', RED)} {error}\n")
         return {"status": 2, "accepted": False, "error": str(error)}
+
+
+def _said(accepted: bool, style: Style) -> str:
+    if accepted:
+        return style("accepted", GREEN)
+    return f"{style('not accepted', YELLOW)}, nothing was changed; --yes accepts it"
 
 
 def _lines(acceptance: Acceptance) -> Iterator[str]:

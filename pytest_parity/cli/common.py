@@ -11,14 +11,23 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_parity.golden.cases import MANIFEST, cases
-
 if TYPE_CHECKING:
     from pytest_parity.golden.reader import Golden
 
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  argparse has no other name for it
 
-__all__ = ["add_json", "add_root", "default_root", "open_golden", "places", "say", "size_on_disk", "write_json"]
+__all__ = [
+    "add_behind",
+    "add_json",
+    "add_root",
+    "default_root",
+    "open_golden",
+    "places",
+    "say",
+    "size_on_disk",
+    "strict",
+    "write_json",
+]
 
 
 def add_root(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +45,11 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="for programs: one JSON object")
 
 
+def add_behind(parser: argparse.ArgumentParser, what: str, explained: str) -> None:
+    """What stands behind ``--``, for a command that is among ``BEHIND``: ``args.behind``, word by word."""
+    parser.add_argument("behind", nargs="*", metavar=f"-- {what}", help=explained)
+
+
 def default_root(root: Path | None) -> Path:
     """The directory of the goldens: what was given, the environment's, ``golden``."""
     return root or Path(os.environ.get("PARITY_REF") or "golden")
@@ -46,6 +60,7 @@ def open_golden(name: str, root: Path | None) -> Golden:
 
     A directory that is no golden may have the name of a case all the same.
     """
+    from pytest_parity.golden.cases import MANIFEST  # noqa: PLC0415
     from pytest_parity.golden.reader import Golden  # noqa: PLC0415
 
     path, below = Path(name), default_root(root)
@@ -55,6 +70,7 @@ def open_golden(name: str, root: Path | None) -> Golden:
 
 def size_on_disk(golden: Golden) -> int:
     """Bytes of a golden's files, the manifest and the noise floors among them; raises ``OSError`` where one is not there."""
+    from pytest_parity.golden.cases import MANIFEST  # noqa: PLC0415
     from pytest_parity.golden.noise import FILE  # noqa: PLC0415
 
     further = [MANIFEST, *([FILE] if golden.manifest.get("noise") else [])]
@@ -63,6 +79,8 @@ def size_on_disk(golden: Golden) -> int:
 
 def places(path: Path) -> list[tuple[str, Path]]:
     """The cases at or below a path, by name, each with its directory; of a case's own directory that alone."""
+    from pytest_parity.golden.cases import MANIFEST, cases  # noqa: PLC0415  needs xxhash, which doctor does without
+
     if (path / MANIFEST).is_file():
         return [(path.name, path)]
     return [(case, path / case) for case in cases(path)]
@@ -76,12 +94,13 @@ def say(lines: Iterable[str]) -> None:
 
 def write_json(value: Any) -> None:
     """Write one JSON object; NaN and infinities, which JSON has not, as strings."""
-    sys.stdout.write(json.dumps(_strict(value), indent=2, allow_nan=False) + "\n")
+    sys.stdout.write(json.dumps(strict(value), indent=2, allow_nan=False) + "\n")
 
 
-def _strict(value: Any) -> Any:
+def strict(value: Any) -> Any:
+    """A value as JSON has it: NaN and infinities are strings."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, dict):
-        return {str(key): _strict(item) for key, item in value.items()}
-    return [_strict(item) for item in value] if isinstance(value, (list, tuple)) else value
+        return {str(key): strict(item) for key, item in value.items()}
+    return [strict(item) for item in value] if isinstance(value, (list, tuple)) else value

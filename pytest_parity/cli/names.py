@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import importlib
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_parity.cli.common import add_json, add_root, open_golden, say, write_json
+from pytest_parity.cli.models import build_model
+from pytest_parity.cli.terminal import progress
 from pytest_parity.errors import UsageError
 from pytest_parity.golden.cases import MANIFEST
 
@@ -37,7 +37,8 @@ def add_parser(subparsers: Subparsers) -> None:
             "shape and order speak for is written as a comment, and so are ties. Where the candidate does not hold the "
             "reference's weights, everything is a guess."
         ),
-        epilog="Exit status: 0 everything is proved, 1 something is not, 2 trouble.",
+        epilog="Exit status: 0 everything is proved, 1 something is not, 2 trouble.\nExample:\n"
+        "  parity names nest/tiny --model nest_ssl.model:build -o names.toml",
     )
     parser.add_argument("reference", metavar="REF", help="the reference's golden: a directory, or a case below --root")
     parser.add_argument(
@@ -59,7 +60,8 @@ def run(args: argparse.Namespace) -> int:
     if args.out is not None and not args.out.parent.is_dir():
         raise UsageError(f"--out {args.out}: there is no directory {args.out.parent}")
     reference, candidate = _reference(args), _candidate(args)
-    found = propose(candidate, reference)
+    with progress(args, "pairing tensors", len(candidate), "tensor") as advance:
+        found = propose(candidate, reference, advance)
     whose = " and ".join(one for one in (args.candidate, args.model) if one)
     text = to_toml(found, (f"Name map of {whose} (candidate) to {args.reference} (reference), by `parity names`.",))
     if args.out is not None:
@@ -141,25 +143,9 @@ def _weights(golden: Golden) -> Tensors:
 
 
 def _built(spec: str) -> Tensors:
-    import torch  # noqa: PLC0415
-
     from pytest_parity.capture import TensorTable  # noqa: PLC0415
 
-    module, _, name = spec.partition(":")
-    if not (module and name):
-        raise UsageError(f"--model {spec}: write it as module:factory, e.g. --model nest_ssl.model:build")
-    sys.path.insert(0, os.getcwd())  # noqa: PTH109  as python -m does
-    try:
-        factory: Any = importlib.import_module(module)
-        for part in name.split("."):
-            factory = getattr(factory, part)
-        model = factory()
-    except (Exception, SystemExit) as error:  # a script that was meant to be run reads our arguments, and exits
-        raise UsageError(f"--model {spec}: {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.remove(os.getcwd())  # noqa: PTH109
-    if not isinstance(model, torch.nn.Module):
-        raise UsageError(f"--model {spec}: it gave a {type(model).__name__}, and a torch.nn.Module is needed")
+    model = build_model(spec, f"--model {spec}", "--model nest_ssl.model:build")
     tensors = TensorTable(model).now()
     empty = next((name for name, tensor in tensors.items() if tensor.is_meta), None)
     if empty is not None:

@@ -14,9 +14,11 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from time import sleep
 from typing import TYPE_CHECKING, Any
 
-from pytest_parity.cli.common import add_json, say, write_json
+from pytest_parity.cli.common import add_behind, add_json, say, write_json
+from pytest_parity.cli.terminal import YELLOW, Style, progress
 from pytest_parity.errors import UsageError
 from pytest_parity.golden.cases import cases
 from pytest_parity.golden.removal import find_litter, foreign, remove_golden, remove_litter
@@ -24,11 +26,14 @@ from pytest_parity.report.words import amount, listed
 
 if TYPE_CHECKING:
     from pytest_parity.cli.common import Subparsers
+    from pytest_parity.cli.terminal import Advance
 
 __all__ = ["add_parser", "run"]
 
 _REPORTER = "pytest_parity.plugin.collected"
 _SHOWN = 5
+_OFTEN = 0.05
+"""Seconds between two signs of life."""
 _COLLECTED = (0, 5)
 """Exit statuses of pytest that has collected tests, or none."""
 
@@ -49,16 +54,18 @@ def add_parser(subparsers: Subparsers) -> None:
         help="goldens that no test uses; shows them, and removes them with --yes",
         description="Find goldens that no test uses, and what killed recordings left. pytest collects the tests for it; "
         "what stands behind -- goes to pytest. Shows, and exits with 1 where there is something; --yes removes.",
+        epilog="Example:\n  parity prune --root golden",
     )
     parser.add_argument("--root", type=Path, metavar="DIR", help="where the goldens are (default: what pytest says)")
     parser.add_argument("--yes", action="store_true", help="remove them")
-    parser.add_argument("pytest", nargs="*", metavar="-- PYTEST ARGUMENT", help="as in: parity prune -- -p my_plugin")
+    add_behind(parser, "PYTEST ARGUMENT", "what pytest is given")
     add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Show what no test uses, or remove it."""
-    collected = _collect([*args.pytest, *(["--parity-ref", str(args.root)] if args.root else [])])
+    with progress(args, "collecting the tests") as advance:
+        collected = _collect([*args.behind, *(["--parity-ref", str(args.root)] if args.root else [])], advance)
     if collected.gaps:
         raise UsageError(f"not every test was collected, so nothing is known to be stale: {'; '.join(collected.gaps)}")
     there = cases(collected.root)
@@ -75,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         write_json({"root": str(collected.root), "stale": kept, "litter": list(map(str, litter)), "removed": args.yes})
     else:
-        say(_lines(collected.root, kept, litter, removed=args.yes))
+        say(_lines(collected.root, kept, litter, Style.of(args.color, sys.stdout), removed=args.yes))
     return 1 if (stale or litter) and not args.yes else 0
 
 
@@ -86,8 +93,10 @@ def _remove(root: Path, stale: Iterable[str], litter: Iterable[Path]) -> None:
         remove_golden(root, case)
 
 
-def _lines(root: Path, stale: dict[str, list[str]], litter: list[Path], *, removed: bool) -> Iterator[str]:
-    done = "removed" if removed else "stale, no test has this case"
+def _lines(
+    root: Path, stale: dict[str, list[str]], litter: list[Path], style: Style, *, removed: bool
+) -> Iterator[str]:
+    done = "removed" if removed else f"{style('stale', YELLOW)}, no test has this case"
     for case, others in stale.items():
         yield f"{case}: {done}" + (f"; kept, since they are no golden's: {listed(others, _SHOWN)}" if others else "")
     for path in litter:
@@ -98,18 +107,12 @@ def _lines(root: Path, stale: dict[str, list[str]], litter: list[Path], *, remov
         yield f"{amount(len(stale), 'stale golden')}, {amount(len(litter), 'leftover')}; nothing was removed, --yes removes"
 
 
-def _collect(arguments: list[str]) -> Collected:
+def _collect(arguments: list[str], advance: Advance) -> Collected:
     """Have pytest collect, in a process of its own."""
     with tempfile.TemporaryDirectory() as directory:
         told = Path(directory) / "collected.json"
         command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", _REPORTER, *arguments]
-        done = subprocess.run(  # noqa: S603  the user's own arguments to the user's own pytest
-            command,
-            env={**os.environ, "PARITY_COLLECTED": str(told)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = _run(command, {**os.environ, "PARITY_COLLECTED": str(told)}, Path(directory) / "log", advance)
         plain: dict[str, Any] | None = json.loads(told.read_text(encoding="utf-8")) if told.exists() else None
     if plain is None and done.returncode in _COLLECTED:
         raise UsageError("pytest ran without the plugin parity, so nothing is known of the tests' cases")
@@ -118,7 +121,22 @@ def _collect(arguments: list[str]) -> Collected:
     return Collected(Path(plain["root"]), frozenset(plain["cases"]), tuple(plain["gaps"]))
 
 
+def _run(
+    command: list[str], environment: dict[str, str], log: Path, advance: Advance
+) -> subprocess.CompletedProcess[str]:
+    with (
+        log.open("w", encoding="utf-8") as output,
+        subprocess.Popen(  # noqa: S603  the user's own arguments to the user's own pytest
+            command, env=environment, stdout=output, stderr=subprocess.STDOUT
+        ) as process,
+    ):
+        while process.poll() is None:
+            advance(0)
+            sleep(_OFTEN)
+    return subprocess.CompletedProcess(command, process.returncode, log.read_text(encoding="utf-8", errors="replace"))
+
+
 def _why(done: subprocess.CompletedProcess[str]) -> str:
-    lines = [line for line in [*done.stdout.splitlines(), *done.stderr.splitlines()] if line.strip()]
+    lines = [line for line in done.stdout.splitlines() if line.strip()]
     errors = [line for line in lines if "error" in line.lower() and "usage:" not in line]
     return next(iter([*errors, *lines]), "it says nothing")

@@ -21,7 +21,10 @@ __all__ = ["add_parser", "contents", "run"]
 def add_parser(subparsers: Subparsers) -> None:
     """Declare the command."""
     parser = subparsers.add_parser(
-        "show", help="what a golden holds and where it comes from", description="Show what a golden says about itself."
+        "show",
+        help="what a golden holds and where it comes from",
+        description="Show what a golden says about itself.",
+        epilog="Example:\n  parity show nest/tiny --root golden",
     )
     parser.add_argument("golden", metavar="PATH|CASE", help="a case's directory, or a case's name below --root")
     add_root(parser)

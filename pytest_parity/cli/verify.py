@@ -5,18 +5,21 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_parity.cli.common import add_json, default_root, places, say, size_on_disk, write_json
+from pytest_parity.cli.terminal import BOLD, GREEN, RED, Style, progress
 from pytest_parity.errors import GoldenError, UsageError
 from pytest_parity.golden.cases import MANIFEST
 from pytest_parity.report.words import amount, size
 
 if TYPE_CHECKING:
     from pytest_parity.cli.common import Subparsers
+    from pytest_parity.cli.terminal import Advance
     from pytest_parity.golden.reader import Golden
 
 __all__ = ["add_parser", "problems", "run"]
@@ -32,6 +35,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "verify",
         help="every byte against its digest, and whether all is there",
         description="Verify goldens: digests, and completeness. Names all that is wrong; exit status 1 where something is.",
+        epilog="Example:\n  parity verify golden/",
     )
     parser.add_argument(
         "paths",
@@ -46,10 +50,11 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Verify every case at or below the paths."""
     found: dict[str, Any] = {}
+    style = Style.of(args.color, sys.stdout)
     for name, directory in _cases(args.paths or [default_root(None)]):
-        found[str(directory)] = _verified(name, directory)
+        found[str(directory)] = _verified(args, name, directory)
         if not args.json:
-            say(_lines(directory, found[str(directory)]))
+            say(_lines(directory, found[str(directory)], style))
     bad = sum(bool(one["problems"]) for one in found.values())
     if args.json:
         write_json({"goldens": found, "bad": bad})
@@ -87,12 +92,13 @@ def _headless(path: Path) -> Iterator[tuple[str, Path]]:
         names[:] = [name for name in names if not name.startswith(".")]
 
 
-def _verified(name: str, directory: Path) -> dict[str, Any]:
+def _verified(args: argparse.Namespace, name: str, directory: Path) -> dict[str, Any]:
     from pytest_parity.golden.reader import Golden  # noqa: PLC0415
 
     try:
         with Golden.open(directory) as golden:
-            wrong = list(problems(golden))
+            with progress(args, f"verifying {golden.case}", _bytes_said(golden)) as advance:
+                wrong = list(problems(golden, advance))
             if wrong:
                 return {"case": golden.case, "sites": 0, "bytes": 0, "problems": wrong}
             sites = sum(len(golden.entries(step)) for step in golden.steps)
@@ -101,15 +107,23 @@ def _verified(name: str, directory: Path) -> dict[str, Any]:
         return {"case": name, "sites": 0, "bytes": 0, "problems": [str(error)]}
 
 
-def _lines(directory: Path, one: dict[str, Any]) -> Iterator[str]:
+def _bytes_said(golden: Golden) -> int:
+    """The bytes of its tensors, as far as its manifest says."""
+    said = [info.get("sizes") for info in golden.manifest["steps"].values()]
+    return sum(count for sizes in said if isinstance(sizes, dict) for _, count in sizes.values())
+
+
+def _lines(directory: Path, one: dict[str, Any], style: Style) -> Iterator[str]:
     if not one["problems"]:
-        yield f"{one['case']}: {amount(one['sites'], 'site')}, {size(one['bytes'])}, all as recorded"
+        well = style("all as recorded", GREEN)
+        yield f"{one['case']}: {amount(one['sites'], 'site')}, {size(one['bytes'])}, {well}"
         return
-    yield f"{one['case']}: {amount(len(one['problems']), 'problem')} in {directory}"
+    wrong = style(amount(len(one["problems"]), "problem"), RED, BOLD)
+    yield f"{one['case']}: {wrong} in {directory}"
     yield from (f"  {problem}" for problem in one["problems"])
 
 
-def problems(golden: Golden) -> Iterator[str]:
+def problems(golden: Golden, advance: Advance) -> Iterator[str]:
     """All that is wrong with a golden whose manifest can be read: files, sites, bytes, noise floors, strays."""
     yield from _stray(golden)
     whole: set[str] = set()
@@ -117,7 +131,7 @@ def problems(golden: Golden) -> Iterator[str]:
     for step in golden.steps:
         records = golden.manifest["files"].items()
         if all(name in whole for name, record in records if record["step"] == step):
-            yield from _step(golden, step)
+            yield from _step(golden, step, advance)
     yield from _noise(golden)
 
 
@@ -133,7 +147,7 @@ def _files(golden: Golden, whole: set[str]) -> Iterator[str]:
             whole.add(name)
 
 
-def _step(golden: Golden, step: int) -> Iterator[str]:
+def _step(golden: Golden, step: int, advance: Advance) -> Iterator[str]:
     """What is wrong with a step whose files' headers are as recorded."""
     import torch  # noqa: PLC0415
 
@@ -145,6 +159,7 @@ def _step(golden: Golden, step: int) -> Iterator[str]:
     buffer = torch.empty(1 << 20, dtype=torch.uint8)
     for entry in golden.entries(step):
         error = _error(lambda entry=entry: deque(golden.chunks(entry, buffer), maxlen=0))  # type: ignore[misc]
+        advance(entry.nbytes)
         if error:
             yield error
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BufferedRandom
+from pathlib import Path
 
 import torch
 
+from pytest_parity.errors import UsageError
+from pytest_parity.golden.room import is_full, room_words
 from pytest_parity.site import Kind, Site
 
 __all__ = ["Spool"]
@@ -45,11 +49,28 @@ class Spool:
         flat = tensor.detach().cpu().contiguous().view(-1)
         if self._file is None:
             self._file = tempfile.TemporaryFile()  # noqa: SIM115  it lives as long as the step
-        self._file.seek(self._end)
         if size:
-            self._file.write(flat.view(torch.uint8).numpy().data)
+            self._write(self._file, flat.view(torch.uint8).numpy().data)
         self._kept[site] = _OnDisk(self._end, size, tensor.dtype, tensor.shape)
         self._end += size
+
+    def _write(self, file: BufferedRandom, data: memoryview) -> None:
+        try:
+            file.seek(self._end)
+            file.write(data)
+            file.flush()
+        except OSError as error:
+            self._file = None
+            with suppress(OSError):  # it tries to write once more
+                file.close()
+            if not is_full(error):
+                raise
+            place = Path(tempfile.gettempdir())
+            raise UsageError(
+                f"a check keeps what a step needs later in {place} where it is over parity_memory ({self._budget:,} bytes): "
+                f"{error.strerror}; {room_words(error, place)}, and {len(data):,} were to be written. Raise the ini option "
+                "parity_memory, set TMPDIR to a place with room, or watch fewer kinds: kinds="
+            ) from error
 
     def get(self, site: Site) -> torch.Tensor | None:
         """The copy kept for a site; one from the file is good until the next call."""

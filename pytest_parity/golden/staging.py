@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from pytest_parity.golden.cases import MANIFEST
@@ -20,7 +21,7 @@ try:
 except ImportError:  # a system without locks: what a killed recording left stays, hidden
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["OWN", "Staging", "held"]
+__all__ = ["OWN", "Staging", "held", "swept"]
 
 OWN = re.compile(rf"{re.escape(MANIFEST)}|step_\d+|.*\.safetensors")
 """What a golden's directory has of its own; the rest was put there by someone else."""
@@ -128,3 +129,17 @@ def _clean(target: Path) -> None:
         if handle is not None:
             shutil.rmtree(path, ignore_errors=True)
             os.close(handle)
+
+
+@contextlib.contextmanager
+def swept(target: Path) -> Iterator[None]:
+    """After it, nothing is left of a recording of ``target`` that another process began inside, and was killed in."""
+    missing = [path for path in (target.parent, *target.parent.parents) if not path.exists()]
+    try:
+        yield
+    finally:
+        recover(target)
+        _clean(target)
+        for parent in missing:
+            with contextlib.suppress(OSError):
+                parent.rmdir()

@@ -73,6 +73,13 @@ class NameMap:
     def _of(cls, rules: Sequence[Rule]) -> NameMap:
         return cls(RuleTable.of(rules), tuple(rules))
 
+    def about(self, tensors: Iterable[str]) -> NameMap:
+        """The rules that speak of these names of tensors alone, for where nothing is known of modules and their calls."""
+        if self.function is not None:
+            return self
+        matched = {id(rule) for name in tensors for rule, _ in self.table.matches(name)}
+        return self._of([rule for rule in self.rules if id(rule) in matched])
+
     def translate(self, path: str) -> Target:
         """Where a path lands, unchecked."""
         if self.function is not None:

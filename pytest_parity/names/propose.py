@@ -30,15 +30,19 @@ _NEIGHBOURS = "equal content, told apart by what is around it"
 _JOINED = "equal content, joined"
 
 
-def propose(candidate: Tensors, reference: Tensors) -> Proposal:
-    """Pair the tensors of two models, tied ones once each, in the models' order; nothing is changed."""
-    return _Search(candidate, reference).proposal()
+def propose(candidate: Tensors, reference: Tensors, advance: Callable[[int], None] = lambda _pairs: None) -> Proposal:
+    """Pair the tensors of two models, tied ones once each, in the models' order; nothing is changed.
+
+    ``advance`` is told of each of the candidate's tensors that found its counterpart.
+    """
+    return _Search(candidate, reference, advance).proposal()
 
 
 class _Search:
     """What is paired so far, and what is left of either side."""
 
-    def __init__(self, candidate: Tensors, reference: Tensors) -> None:
+    def __init__(self, candidate: Tensors, reference: Tensors, advance: Callable[[int], None]) -> None:
+        self._advance = advance
         self._all = (tuple(candidate), tuple(reference))
         self.ours = {name: tensor.detach().cpu() for name, tensor in candidate.items()}
         self.theirs = {name: tensor.detach().cpu() for name, tensor in reference.items()}
@@ -72,6 +76,7 @@ class _Search:
     def _take(self, match: Match) -> None:
         self.matches.append(match)
         self.ours.pop(match.candidate)
+        self._advance(1)
         for leaf in match.leaves:
             self.theirs.pop(leaf, None)  # of one that is cut, each part takes the whole
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import torch
 
 from pytest_parity.capture import pack
-from pytest_parity.compare.data import Leaves, batch_digest, data_difference, pair_leaves
+from pytest_parity.compare.data import Leaves, batch_digest, counterparts, data_difference, pair_leaves
 from pytest_parity.golden.entry import NONE
 from pytest_parity.golden.reader import Golden
 from pytest_parity.report import data_agreement
@@ -40,7 +41,7 @@ class Drawn:
     def pass_by(self, step: int, batch: Any) -> None:
         """See a batch whose step is not kept, where the golden has its digest."""
         if self.difference is None and step in self._digests and batch is not None:
-            own = batch_leaves(step, batch)
+            own = counterparts(self._first, batch_leaves(step, batch))
             self._found(data_difference(step, None, own, self._digests), len(own))
 
     def see(self, step: int, batch: Any) -> Iterator[tuple[str, torch.Tensor]]:
@@ -55,6 +56,11 @@ class Drawn:
         for theirs, ours in pair_leaves(recorded, own):
             if theirs is not None and ours is not None:
                 yield recorded[theirs][0], own[ours][1]
+
+    @cached_property
+    def _first(self) -> Leaves:
+        """The batch of the first step that is kept, which says what batches are made of."""
+        return self._recorded(self._golden.steps[0])
 
     def _found(self, difference: DataDifference | None, tensors: int) -> None:
         self.difference = difference

@@ -46,8 +46,11 @@ def explain(error: BaseException, settings: Settings, step: int | None, start: S
 def _ours(settings: Settings, start: Start | None) -> str:
     less = "a smaller batch, or fewer kinds: kinds="
     if settings.mode is not Mode.RECORD:
-        budget = f"{settings.memory:,} bytes of a step are kept in the host's memory at most: ini parity_memory"
-        return f"Checking keeps nothing on the device; {budget}. If it fits without pytest-parity: {less}"
+        return (
+            f"Checking keeps {settings.memory:,} bytes of a step in the host's memory at most: ini parity_memory. For the kind "
+            "updated_weight it steps copies of the weights where they are, a few at a time, or all at once where the "
+            f"optimizer is none of torch's own. If it fits without pytest-parity: {less}"
+        )
     kept = 0 if start is None else _size(start)
     if not kept:
         return f"Recording writes what it sees to the disk at once, and keeps nothing. If it fits without: {less}"
