@@ -10,7 +10,7 @@ from pytest_parity.contract.tensors import Structure, TensorInfo
 from pytest_parity.result import Delta, Verdict
 from pytest_parity.site import Kind, Site
 
-__all__ = ["Names", "compare_structures", "unmatched_modules"]
+__all__ = ["Names", "compare_structures", "counterparts", "unmatched_modules"]
 
 
 class Names(Protocol):
@@ -38,7 +38,7 @@ def compare_structures(
     A delta is ``missing``, ``extra``, ``shape``, ``dtype``, or ``differs`` with a detail: what trains in one of the two
     only, what is tied or a parameter in one of the two only.
     """
-    ours = _counterparts(candidate, names)
+    ours = counterparts(candidate, names)
     tied = {names.path(alias): path for alias, path in candidate.tensor_aliases.items()}
     found = []
     for order, (path, expected) in enumerate(reference.tensors.items()):
@@ -61,7 +61,7 @@ def compare_structures(
     return (*found, *_extras(reference, candidate, names))
 
 
-def _counterparts(candidate: Structure, names: Names) -> dict[str, dict[str, TensorInfo]]:
+def counterparts(candidate: Structure, names: Names) -> dict[str, dict[str, TensorInfo]]:
     """The candidate's tensors by the reference's name: several where one of the reference's is cut into them.
 
     A rearranged one has the reference's shape: its layout was proven.

@@ -10,7 +10,7 @@ from pytest_parity.contract.agreement import Names
 from pytest_parity.contract.tensors import Structure
 from pytest_parity.site import ROOT
 
-__all__ = ["count_difference"]
+__all__ = ["count_difference", "counted", "subtrees"]
 
 _SHOWN = 8
 
@@ -20,8 +20,8 @@ def count_difference(reference: Structure, candidate: Structure, names: Names) -
 
     Modules go by the reference's names. What differs in sum alone is found: two sizes swapped within a module are not.
     """
-    theirs = _subtrees({path: info.elements for path, info in reference.parameters.items()})
-    ours = _subtrees(_counted(candidate, names))
+    theirs = subtrees({path: info.elements for path, info in reference.parameters.items()})
+    ours = subtrees(counted(candidate, names))
     places = [path for path in _places(theirs, ours) if path != ROOT]
     totals = f"{reference.describe_counts()} in the reference; {candidate.describe_counts()} here"
     if reference.count == candidate.count and reference.trainable_count == candidate.trainable_count and not places:
@@ -35,8 +35,8 @@ def count_difference(reference: Structure, candidate: Structure, names: Names) -
     return (totals, *lines)
 
 
-def _counted(candidate: Structure, names: Names) -> dict[str, int]:
-    """Elements by the reference's names; what is rearranged counts where the reference has it."""
+def counted(candidate: Structure, names: Names) -> dict[str, int]:
+    """Elements of parameters by the reference's names; what is rearranged counts where the reference has it."""
     elements: dict[str, int] = {}
     for path, info in candidate.parameters.items():
         parts = names.parts(path)
@@ -44,7 +44,7 @@ def _counted(candidate: Structure, names: Names) -> dict[str, int]:
     return elements
 
 
-def _subtrees(elements: dict[str, int]) -> Counter[str]:
+def subtrees(elements: dict[str, int]) -> Counter[str]:
     """Elements below every module, parameters themselves left out."""
     totals: Counter[str] = Counter()
     for path, count in elements.items():

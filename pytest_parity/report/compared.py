@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pytest_parity.report.coverage import coverage_lines
+from pytest_parity.report.data import data_lines
 from pytest_parity.report.environment import character_lines, difference_lines
 from pytest_parity.report.lines import closest_words, compared_of
-from pytest_parity.report.sentence import verdict_sentence
+from pytest_parity.report.sentence import data_first, verdict_sentence
 from pytest_parity.report.survey import KindFound, LossFound, Survey
 from pytest_parity.report.words import amount, counted, elided, number, pair, steps_words, verdict_word
 from pytest_parity.result import Comparison, Delta, Fault, Verdict
@@ -54,14 +55,19 @@ def conclusion(comparison: Comparison) -> tuple[str, list[str]]:
     if comparison.passed:
         closest = closest_words(comparison.closest)
         return f"no divergence: {total}", [*([closest] if closest else []), *below, *difference_lines(comparison)]
-    diagnosis = comparison.diagnosis
-    hints = [f"  {hint}" for hint in diagnosis.hints] if diagnosis is not None else []
-    where = ""
-    if diagnosis is not None and diagnosis.fault not in {Fault.STRUCTURE, Fault.SKIPPED}:
-        where = f"step {diagnosis.step}: "
+    diagnosis, data = comparison.diagnosis, comparison.data
     title = "different" if diagnosis is None else "first divergence"
+    stepless = diagnosis is None or diagnosis.fault in {Fault.STRUCTURE, Fault.SKIPPED} or data_first(comparison)
+    where = "" if diagnosis is None or stepless else f"step {diagnosis.step}: "
     line = f"{title}: {where}{verdict_sentence(comparison)}"
-    return line, [*hints, total, *below, *character_lines(comparison), *difference_lines(comparison)]
+    hints = [*(diagnosis.hints if diagnosis else ()), *(data_lines(data, replay="") if data else ())]
+    return line, [
+        *(f"  {hint}" for hint in hints),
+        total,
+        *below,
+        *character_lines(comparison),
+        *difference_lines(comparison),
+    ]
 
 
 def _structure(survey: Survey) -> Iterator[str]:
@@ -98,19 +104,21 @@ def _losses(losses: Sequence[LossFound]) -> Iterator[str]:
     yield ""
     yield "loss"
     for one in losses[:_SHOWN]:
-        theirs, ours = "none", "none"
-        if one.reference is not None and one.candidate is not None:
-            theirs, ours = pair(one.reference, one.candidate) if one.reference != one.candidate else (
-                f"{one.reference:.9g}",
-                f"{one.candidate:.9g}",
-            )
-            far = f", difference {number(abs(one.candidate - one.reference))}"
-        else:
-            theirs, ours = (f"{v:.9g}" if v is not None else "none" for v in (one.reference, one.candidate))
-            far = ""
         name = "" if one.name == "loss" else f" {one.name}"
-        yield f"  step {one.step}{name}: {verdict_word(one.verdict)}, reference {theirs}, candidate {ours}{far}"
-    yield from _more(len(losses) - _SHOWN, "loss")
+        yield f"  step {one.step}{name}: {verdict_word(one.verdict)}, {_values(one)}"
+    if len(losses) > _SHOWN:
+        yield f"  and {len(losses) - _SHOWN:,} more"
+
+
+def _values(loss: LossFound) -> str:
+    """Both values in nine digits, or as many more as it takes to see that they are two, and how far they are apart."""
+    theirs, ours = ("none" if value is None else f"{value:.9g}" for value in (loss.reference, loss.candidate))
+    if loss.reference is None or loss.candidate is None or loss.reference == loss.candidate:
+        return f"reference {theirs}, candidate {ours}"
+    if theirs == ours:
+        theirs, ours = pair(loss.reference, loss.candidate)
+    apart = number(abs(loss.candidate - loss.reference))
+    return f"reference {theirs}, candidate {ours}, apart by {apart}"
 
 
 def _kind(found: KindFound, title: str, *, several: bool) -> Iterator[str]:
@@ -141,7 +149,7 @@ def _table(deltas: Sequence[Delta], *, several: bool) -> Iterator[str]:
     numeric = [row for row in rows if len(row) == len(_HEAD)]
     widths = [max(len(row[place]) for row in numeric) for place in range(len(_HEAD))]
     widths[0], widths[1] = (max(len(row[place]) for row in rows) for place in (0, 1))
-    widths[0] = min(widths[0], max(_SITE_AT_LEAST, _WIDTH - sum(widths[1:]) - 2 * len(_HEAD)))
+    widths[0] = min(widths[0], max(_SITE_AT_LEAST, _WIDTH - sum(widths[1:-1]) - 2 * len(_HEAD)))
     for row in rows if len(numeric) > 1 else rows[1:]:
         cells = [elided(row[0], widths[0]).ljust(widths[0]), row[1].ljust(widths[1])]
         rest = row[2:]
@@ -164,7 +172,7 @@ def _bound(delta: Delta) -> str:
     """What was allowed, where it decided: at the worst element, or in multiples of the noise floor."""
     noise, metrics = delta.noise, delta.metrics
     if noise is not None:
-        return f"{number(noise.ratio)} of {noise.factor:g} floors"
+        return f"{number(noise.ratio)} floors of {noise.factor:g}"
     if metrics is None or not delta.verdict.fails:
         return ""
     ours, theirs = pair(metrics.worst_actual, metrics.worst_expected)

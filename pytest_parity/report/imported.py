@@ -43,7 +43,7 @@ def imported_lines(imported: Imported) -> Iterator[str]:
     steps = steps_words(list(imported.sites))
     yield f"{imported.case}: imported {amount(total, 'site')} in {steps}, {size(imported.nbytes)}, to {imported.path}"
     for step, kinds in imported.sites.items():
-        yield f"  step {step}: " + ", ".join(f"{count:,} {kind.replace('_', ' ')}" for kind, count in kinds.items())
+        yield f"  step {step}: " + ", ".join(f"{kind.replace('_', ' ')} {count:,}" for kind, count in kinds.items())
     reasons: dict[str, list[Refused]] = {}
     for one in imported.refused:
         reasons.setdefault(one.reason, []).append(one)

@@ -68,8 +68,8 @@ def subtree_rows(found: StructureComparison) -> list[tuple[str, str, str, str]]:
     rows = []
     for one in found.subtrees:
         each = f", each of {len(one.places)}" if one.places else ""
-        path = _placed(one.path, one.places) + each
-        rows.append(_row("  " * one.depth + path, one.reference, one.candidate))
+        path = f"{one.path[:-1]}{_numbers(one.places)}" if one.places else one.path
+        rows.append(_row("  " * one.depth + path + each, one.reference, one.candidate))
     return rows
 
 

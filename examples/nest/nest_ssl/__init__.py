@@ -19,7 +19,7 @@ from nest_ssl.names import NEST_NAMES
 from nest_ssl.optim import NoamAnnealing, build_optimizer
 from nest_ssl.preprocessor import AudioToMelSpectrogramPreprocessor
 from nest_ssl.quantizer import RandomProjectionVectorQuantizer
-from nest_ssl.targets import build_model, data_overrides, load_config, tiny_overrides
+from nest_ssl.targets import build_model, data_overrides, load_config
 
 __all__ = [
     "NEST_NAMES",
@@ -41,5 +41,4 @@ __all__ = [
     "build_optimizer",
     "data_overrides",
     "load_config",
-    "tiny_overrides",
 ]

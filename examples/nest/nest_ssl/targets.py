@@ -66,24 +66,6 @@ def load_config(overrides: Sequence[str] = ()) -> DictConfig:
     return merged
 
 
-def tiny_overrides() -> list[str]:
-    """Give the overrides of the tiny model: 2 layers, 246,160 parameters, of which 233,792 train.
-
-    Data are read in-process. The warm-up is short: under 25,000 steps of it the first updates, and all of the weight
-    decay, are below float32's resolution.
-    """
-    return [
-        "model.num_classes=128",
-        "model.encoder.n_layers=2",
-        "model.encoder.d_model=64",
-        "model.encoder.n_heads=4",
-        "model.encoder.subsampling_conv_channels=32",
-        "model.optim.sched.warmup_steps=100",
-        "model.train_ds.num_workers=0",
-        "model.validation_ds.num_workers=0",
-    ]
-
-
 def data_overrides(directory: Path) -> list[str]:
     """Give the overrides that point at the data of `nest_ssl.make_dummy_data`."""
     return [
