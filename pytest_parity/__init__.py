@@ -26,10 +26,12 @@ from pytest_parity.site import Kind, Site
 if TYPE_CHECKING:
     from pytest_parity.compare.valid import Valid
     from pytest_parity.golden.reader import Golden
-    from pytest_parity.session.direct import assert_parity, capture_model, compare_goldens
+    from pytest_parity.session.direct import assert_parity, capture_model
     from pytest_parity.session.equivalent import assert_equivalent
+    from pytest_parity.session.goldens import compare_goldens
     from pytest_parity.session.leak import assert_no_leak
     from pytest_parity.session.parity import Parity
+    from pytest_parity.session.standalone import check, record
 
 __all__ = [
     "CaptureError",
@@ -57,7 +59,9 @@ __all__ = [
     "assert_no_leak",
     "assert_parity",
     "capture_model",
+    "check",
     "compare_goldens",
+    "record",
 ]
 
 _LAZY = {
@@ -68,7 +72,9 @@ _LAZY = {
     "assert_no_leak": "session.leak",
     "assert_parity": "session.direct",
     "capture_model": "session.direct",
-    "compare_goldens": "session.direct",
+    "check": "session.standalone",
+    "compare_goldens": "session.goldens",
+    "record": "session.standalone",
 }
 
 

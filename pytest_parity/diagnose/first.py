@@ -15,6 +15,11 @@ from pytest_parity.site import Kind
 
 __all__ = ["Change", "first_divergence"]
 
+_TAKE_WEIGHTS = (
+    "to start from the reference's weights: parity.load(model) in a test, weights=True around a loop or in a callback, "
+    "--weights for a script"
+)
+
 Change = tuple[str, str, str]
 """A hyperparameter's name, its value in the golden's run, its value here."""
 
@@ -69,7 +74,7 @@ def _data(causes: _Causes) -> Diagnosis | None:
 
 def _weight(causes: _Causes) -> Diagnosis | None:
     found = _named(causes, Fault.WEIGHT, causes.failing(Kind.WEIGHT))
-    return found and replace(found, hints=("parity.load(model) starts from the reference's weights",))
+    return found and replace(found, hints=(_TAKE_WEIGHTS,))
 
 
 def _forward(causes: _Causes) -> Diagnosis | None:
