@@ -8,7 +8,7 @@ from pytest_parity.report.words import listed, number
 from pytest_parity.result import Character, Comparison, Difference
 from pytest_parity.site import Site
 
-__all__ = ["character_lines", "difference_lines", "difference_list", "difference_words"]
+__all__ = ["character_lines", "difference_lines", "difference_list", "difference_words", "passing_words"]
 
 _SHOWN = 12
 """Lines of differences; the least likely are left out."""
@@ -32,12 +32,8 @@ def difference_lines(comparison: Comparison) -> Iterator[str]:
     ]
     if not lines:
         return
-    settings = bool(comparison.differences)
-    yield (
-        "not as in the golden's run, the likeliest explanation first:"
-        if settings
-        else "the environment is not the golden's:"
-    )
+    first = ", the likeliest explanation first" if any(one.likely for one in comparison.differences) else ""
+    yield f"not as in the golden's run{first}:" if comparison.differences else "the environment is not the golden's:"
     yield from lines[:_SHOWN]
     if len(lines) > _SHOWN:
         yield f"  and {len(lines) - _SHOWN} more"
@@ -46,6 +42,15 @@ def difference_lines(comparison: Comparison) -> Iterator[str]:
 def difference_words(comparison: Comparison) -> list[str]:
     """The same, all of them, each as ``threads 2 (golden: 1)``."""
     return [f"{what} {here} (golden: {golden})" for what, golden, here in _differences(comparison)]
+
+
+def passing_words(comparison: Comparison) -> str:
+    """What a check that passes was told to do otherwise than the golden's run, and nothing shows; empty where nothing was."""
+    told = [one for one in comparison.differences if one.about in {"config", "optimizer"}]
+    if not told:
+        return ""
+    named = [f"{one.name}{f' of {one.where}' if one.where else ''} {one.here} (golden: {one.golden})" for one in told]
+    return f"set otherwise than in the golden's run, and no site shows it: {listed(named, _MODULES)}"
 
 
 def difference_list(differences: Sequence[Difference]) -> str:

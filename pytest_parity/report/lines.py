@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pytest_parity.report.coverage import coverage_lines
+from pytest_parity.report.environment import passing_words
 from pytest_parity.report.sentence import verdict_sentence
 from pytest_parity.report.words import amount, counted, listed, number, size, steps_words
 from pytest_parity.result import Comparison, Delta, Recorded, Verdict
@@ -35,7 +36,8 @@ def _of_comparison(comparison: Comparison) -> list[str]:
         vacuous = [delta.site for delta in comparison.deltas if delta.verdict is Verdict.VACUOUS]
         lines += [f"{VACUOUS}: {listed(vacuous, _SHOWN)}"] if vacuous else []
         closest = closest_words(comparison.closest)
-        lines += [closest] if closest else []
+        otherwise = passing_words(comparison)
+        lines += [one for one in (closest, otherwise) if one]
     return lines
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pytest_parity.report import failure_text
-from pytest_parity.report.environment import character_lines, difference_lines, difference_words
+from pytest_parity.report import failure_text, note_lines
+from pytest_parity.report.environment import character_lines, difference_lines, difference_words, passing_words
 from pytest_parity.result import Character, Comparison, Diagnosis, Difference, Fault
 
 NOTHING = Comparison("case", 1, 1, {"differs": 1}, {}, ())
@@ -108,7 +108,7 @@ def test_they_end_the_text_of_a_failure():
     found = replace(NOTHING, character=JUMP, differences=(eps("norm"),))
     assert failure_text(found).split("\n")[-3:] == [
         *character_lines(found),
-        "not as in the golden's run, the likeliest explanation first:",
+        "not as in the golden's run:",  # none of it belongs to what diverges
         "  eps of norm: 0.001 here, 1e-05 in the golden",
     ]
 
@@ -116,3 +116,12 @@ def test_they_end_the_text_of_a_failure():
 def test_all_of_it_survives_the_way_to_the_controller():
     found = replace(NOTHING, character=JUMP, differences=(eps("norm", likely=True),))
     assert Comparison.from_plain(found.to_plain()) == found
+
+
+def test_an_optimizer_set_otherwise_is_said_where_nothing_fails():
+    passed = replace(NOTHING, differences=(Difference("optimizer", "weight_decay", "0.001", "0.0", "AdamW"), eps("norm")))
+    assert passing_words(passed) == (
+        "set otherwise than in the golden's run, and no site shows it: weight_decay of AdamW 0.0 (golden: 0.001)"
+    )
+    assert f"  {passing_words(passed)}" in note_lines(passed)
+    assert passing_words(replace(NOTHING, differences=(eps("norm"),))) == ""
