@@ -158,7 +158,7 @@ class Spread:
 
     @property
     def std(self) -> float:
-        """The standard deviation of ``d``, over all elements."""
+        """The standard deviation of ``d``, over all elements, to about a hundredth of ``rmse``."""
         return math.sqrt(max(self.rmse**2 - self.mean_abs**2, 0.0))
 
 

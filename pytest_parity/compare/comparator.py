@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from math import prod
@@ -13,6 +13,7 @@ from pytest_parity.compare.coverage import CALLS, Ignore, Scope
 from pytest_parity.compare.deciding import Deciding
 from pytest_parity.compare.judge import Outcome
 from pytest_parity.compare.region import Region, match
+from pytest_parity.compare.repeats import Repeats
 from pytest_parity.compare.spool import Spool
 from pytest_parity.compare.tally import Found, Tally
 from pytest_parity.compare.tolerance import Tolerances
@@ -21,7 +22,7 @@ from pytest_parity.errors import UsageError
 from pytest_parity.golden.entry import NONE, Entry
 from pytest_parity.golden.reader import Golden
 from pytest_parity.names import BoundNames
-from pytest_parity.report.words import listed
+from pytest_parity.report.words import listed, size
 from pytest_parity.result import Comparison, Delta, Tolerance, Verdict
 from pytest_parity.site import Kind, Site
 
@@ -56,6 +57,10 @@ class Comparator:
         ignore: Ignore | None = None,
         coverage: float = 1.0,
         empty_fails: bool = False,
+        memory_by: str = "memory",
+        watched_by: str = "watch",
+        measure: bool = False,
+        spool: Spool | None = None,
     ) -> None:
         self.golden = golden
         self.ignore = ignore or Ignore()
@@ -68,7 +73,7 @@ class Comparator:
         """Why module calls without a counterpart are missing, although not all of them need one."""
         self.uncovered: dict[str, None] = {}
         """Modules of the reference whose calls have no counterpart, and need none."""
-        self.decide = Deciding(golden, factor=factor, allow_dtype=allow_dtype)
+        self.decide = Deciding(golden, factor=factor, allow_dtype=allow_dtype, measure=measure)
         self._given = frozenset() if batches else frozenset({Kind.BATCH})
         """What the candidate is given, and therefore is not compared."""
         self.step = -1
@@ -82,8 +87,11 @@ class Comparator:
         """Updates that the candidate's own gradients led elsewhere, while its optimizer's step on its own is right."""
         self._leave = leave
         self._memory = memory
+        self._memory_by, self._watched_by = memory_by, watched_by
+        """What someone types to raise it, and to declare tolerances where the watch begins."""
         self.keeps = memory >= max((self._sizes(step)[1] for step in golden.steps), default=0)
-        self._spool = Spool(memory)
+        self._spool = spool or Spool(memory)
+        self._repeats = Repeats()
         self._found: dict[Site, Found | Delta] = {}
         self.came_to: list[int] = []
         """The steps that the candidate ran."""
@@ -158,6 +166,24 @@ class Comparator:
         if outcome.verdict.fails and self._leave is not None and not self.keeps:
             self._leave(self.step, entry.order, site, value)
 
+    def see_stored(self, site: Site, place: Hashable, read: Callable[[], torch.Tensor | None]) -> torch.Tensor | None:
+        """``see`` for a tensor that is stored at ``place``: it is not read where the two were compared before.
+
+        Returns what was read.
+        """
+        entry = self._expected.get(site)
+        whole = entry is not None and match(self.regions, site, entry.shape) is None
+        known = self._repeats.get(entry, place, self.decide) if entry is not None and whole else None
+        if entry is not None and known is not None and site not in self._found:
+            self._settle(entry, known)
+            return None
+        value = read()
+        self.see(site, value)
+        found = self._found.get(site)
+        if entry is not None and whole and isinstance(found, Found) and not found.replayed:
+            self._repeats.put(entry, place, found.outcome)
+        return value
+
     def see_update(
         self, site: Site, new: torch.Tensor, *, isolated: bool, again: bool = False, alike: bool = False
     ) -> None:
@@ -177,7 +203,7 @@ class Comparator:
         earlier = self._found.get(site)
         if earlier is not None and not again:  # judged in isolation; what its own gradients led to stands beside
             if outcome.verdict.fails:
-                self.own_updates.setdefault(f"{self._own(site) or site} in step {self.step}")
+                self.own_updates.setdefault(f"{self.own_name(site) or site} in step {self.step}")
             if outcome.verdict is not Verdict.EQUAL and self.keeps:
                 self._spool.put(_besides(site), new)
             return
@@ -192,12 +218,12 @@ class Comparator:
     def rejudge(self, kinds: frozenset[Kind], call: Tolerance, where: str) -> None:
         """Judge what the step has seen of ``kinds`` again, by a tolerance given in a call."""
         if not self.keeps:
-            size = max(self._sizes(step)[1] for step in self.golden.steps)
+            largest = max(self._sizes(step)[1] for step in self.golden.steps)
             raise UsageError(
-                f"{where}: a step of {self.golden.case} is {size / 1e6:.0f} MB, over parity_memory "
-                f"({self._memory / 1e6:.0f} MB), so it was judged as it streamed by and is gone. Declare the tolerance "
-                f"where the watch begins, watch(..., tolerances={{'{min(kinds).value}': ({call.rtol}, {call.atol})}}), "
-                f"or raise parity_memory in the ini file."
+                f"{where}: a step of {self.golden.case} is {size(largest)}, over {self._memory_by} "
+                f"({size(self._memory)}), so it was judged as it streamed by and is gone. Declare the tolerance "
+                f"where the watch begins, {self._watched_by}(..., tolerances={{'{min(kinds).value}': "
+                f"({call.rtol}, {call.atol})}}), or raise {self._memory_by}"
             )
         for site, delta in list(self._found.items()):
             if site.kind not in kinds or delta.verdict is Verdict.EQUAL or site not in self._expected:
@@ -213,6 +239,11 @@ class Comparator:
                 self._settle(entry, outcome, isolated=isolated)
             else:
                 self._settle(entry, self._compare(entry, kept, call))
+
+    def differs(self, site: Site) -> bool:
+        """Whether the current step has found other values at a site."""
+        found = self._found.get(site)
+        return found is not None and found.verdict is Verdict.DIFFERS
 
     def starts_equal(self, path: str) -> bool:
         """Whether a parameter's weight, gradient and optimizer state all began this step bit for bit as the golden's."""
@@ -277,7 +308,7 @@ class Comparator:
         hidden = site.kind in CALLS and site.path in self.unobservable
         verdict = Verdict.UNOBSERVABLE if hidden else Verdict.MISSING
         self._found[site] = Delta(
-            str(site), self.step, entry.order, verdict, candidate=self._own(site), detail=_shape(entry)
+            str(site), self.step, entry.order, verdict, candidate=self.own_name(site), detail=_shape(entry)
         )
 
     def fails(self, kinds: frozenset[Kind]) -> bool:
@@ -327,7 +358,7 @@ class Comparator:
         entries = self._scope.recorded.values() if self.regions else ()
         whole = ((entry, prod(entry.shape)) for entry in entries if entry.dtype != NONE)
         self._scope.outside = sum(size - self._elements(entry) for entry, size in whole)
-        return self._tally.plus(self._found, self._own, self._scope, self._elements)
+        return self._tally.plus(self._found, self.own_name, self._scope, self._elements)
 
     def _elements(self, entry: Entry) -> int:
         """How many elements there are to compare at a site."""
@@ -397,11 +428,11 @@ class Comparator:
             self.further.setdefault(self.names.back(site.path))
             return
         shape = "None" if value is None else f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}"
-        self._found[site] = Delta(str(site), self.step, -1, Verdict.EXTRA, candidate=self._own(site), detail=shape)
+        self._found[site] = Delta(str(site), self.step, -1, Verdict.EXTRA, candidate=self.own_name(site), detail=shape)
         if self._leave is not None:
             self._leave(self.step, len(self._expected) + len(self._found), site, value)
 
-    def _own(self, site: Site) -> str:
+    def own_name(self, site: Site) -> str:
         """The candidate's own name of a site, empty where it is the reference's."""
         if site.call is not None and site.kind in CALLS:
             path, call = self.names.back_call(site.path, site.call)

@@ -11,7 +11,7 @@ from pytest_parity.errors import UsageError
 from pytest_parity.golden.entry import Entry
 from pytest_parity.site import Kind, Site
 
-__all__ = ["CALLS", "MASKS", "Ignore", "Scope", "check_coverage", "check_patterns", "is_mask"]
+__all__ = ["CALLS", "MASKS", "Ignore", "Scope", "check_coverage", "check_patterns", "is_mask", "means"]
 
 CALLS = frozenset({Kind.INPUT, Kind.ACTIVATION, Kind.ACTIVATION_GRADIENT})
 """The kinds that module calls have."""
@@ -83,20 +83,21 @@ class Ignore:
         try:
             return self._known[site]
         except KeyError:
-            found = next((pattern for pattern in self._patterns if _means(pattern, site)), None)
+            found = next((pattern for pattern in self._patterns if means(pattern, site)), None)
             return self._known.setdefault(site, found)
 
     def problems(self) -> Iterator[str]:
         """A sentence for each pattern that has found no site, among those that were asked about."""
         names = _names(self._known)
         for pattern in self._own:
-            if not any(_means(pattern, site) for site in self._known):
+            if not any(means(pattern, site) for site in self._known):
                 near = get_close_matches(pattern, names, n=1, cutoff=0.5)
                 hint = f"did you mean {near[0]!r}?" if near else "sites are named as the reference's are"
                 yield f"ignore={pattern!r} matches no site that is compared; {hint}"
 
 
-def _means(pattern: str, site: Site) -> bool:
+def means(pattern: str, site: Site) -> bool:
+    """Whether a pattern is about a site; see ``Ignore`` for what a pattern is."""
     if pattern in _KINDS:
         return site.kind.value == pattern
     if "/" in pattern:

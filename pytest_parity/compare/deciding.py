@@ -24,18 +24,18 @@ class Deciding:
     """Judges values of one golden's sites.
 
     ``tolerances`` are what was declared; ``factor`` of the noise floor holds where nothing was (``None``: the dtype's), and
-    ``allow_dtype`` has values of another dtype compared.
+    ``allow_dtype`` has values of another dtype compared, ``measure`` how far what passes is apart told.
     """
 
-    def __init__(self, golden: Golden, *, factor: float | None, allow_dtype: bool) -> None:
+    def __init__(self, golden: Golden, *, factor: float | None, allow_dtype: bool, measure: bool = False) -> None:
         self._golden = golden
         self.tolerances = Tolerances()
         self.factor = factor
         self._allow_dtype = allow_dtype
         self._factors: dict[str, Tolerance] = {}
-        self._judge = StreamJudge(golden)
-        self._update = UpdateJudge(golden)
-        self._by_floor = FloorJudge(golden, self._judge, self._update)
+        self._judge = StreamJudge(golden, measure=measure)
+        self._update = UpdateJudge(golden, measure=measure)
+        self._by_floor = FloorJudge(golden, self._judge, self._update, measure=measure)
 
     def value(
         self, entry: Entry, value: torch.Tensor | None, call: Tolerance | None, *, region: Region | None

@@ -17,7 +17,7 @@ from pytest_parity.compare.dtypes import EXACT, rounding, screen_dtype
 from pytest_parity.compare.pieces import Scratch
 from pytest_parity.compare.screen import widened
 from pytest_parity.golden.noise import Floor
-from pytest_parity.result import Noise, Tolerance, Verdict
+from pytest_parity.result import Noise, Spread, Tolerance, Verdict
 from pytest_parity.site import Kind, Site
 
 __all__ = [
@@ -75,12 +75,21 @@ class Distance:
     ``expected`` is ``||r||`` of the whole, ``count`` its elements: where their magnitude is such that squares would
     vanish or overflow in float32, sums run in float64. ``precise`` has them run there in any case. What is not finite
     on both sides, and the same there, counts as no difference; anything else that is not finite ends in ``broken``, and so
-    do squares that float64 cannot hold.
+    do squares that float64 cannot hold. ``measure`` follows the largest and the mean difference besides.
     """
 
     def __init__(
-        self, dtype: torch.dtype, scratch: Scratch, *, expected: float = 0.0, count: int = 1, precise: bool = False
+        self,
+        dtype: torch.dtype,
+        scratch: Scratch,
+        *,
+        expected: float = 0.0,
+        count: int = 1,
+        precise: bool = False,
+        measure: bool = False,
     ) -> None:
+        self._measure = measure
+        self._largest = self._total = 0.0
         typical = expected / math.sqrt(max(count, 1))
         fast = not precise and screen_dtype(dtype) is torch.float32 and _SAFE[0] < typical < _SAFE[1]
         self._work = torch.float32 if fast else torch.complex128 if dtype.is_complex else torch.float64
@@ -165,6 +174,18 @@ class Distance:
         self.squares += squares
         self.product += product
         self.own += own
+        if self._measure:
+            size = distance.abs()
+            self._largest = max(self._largest, float(size.amax()))
+            self._total += float(size.sum())
+
+    def spread(self, reference: float) -> Spread | None:
+        """How far the elements are apart; ``None`` where that was not followed, and of integers and booleans."""
+        if not self._measure or self.exact:
+            return None
+        count = max(self.elements, 1)
+        relative = self.norm / reference if reference else math.inf if self.norm else 0.0
+        return Spread(self._largest, self._total / count, self.norm / math.sqrt(count), relative)
 
     @staticmethod
     def _widely(distance: torch.Tensor, theirs: torch.Tensor) -> tuple[float, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Protocol
 
 import torch
@@ -13,9 +14,10 @@ from pytest_parity.compare.metrics import Accumulator
 from pytest_parity.compare.pieces import Pieces, Scratch
 from pytest_parity.compare.region import Region
 from pytest_parity.compare.screen import Screen
+from pytest_parity.compare.spread import Spreading
 from pytest_parity.golden.entry import NONE, Entry
 from pytest_parity.golden.reader import torch_dtype
-from pytest_parity.result import Metrics, Noise, Tolerance, Verdict
+from pytest_parity.result import Metrics, Noise, Spread, Tolerance, Verdict
 
 __all__ = ["EXACTLY", "Outcome", "Source", "StreamJudge", "before_values", "from_metrics", "judge"]
 
@@ -32,7 +34,7 @@ class Outcome:
 
     ``tolerance`` is the one that was applied (none where values were not looked at), ``metrics`` are there unless the
     verdict is ``equal`` or ``close`` or values could not be compared, ``elements`` counts the compared ones, ``noise`` is
-    there where the noise floor decided.
+    there where the noise floor decided, ``spread`` where there are no metrics and it was asked for.
     """
 
     verdict: Verdict
@@ -41,6 +43,7 @@ class Outcome:
     detail: str = ""
     elements: int = 0
     noise: Noise | None = None
+    spread: Spread | None = None
 
 
 class Source(Protocol):
@@ -60,6 +63,7 @@ def judge(
     *,
     region: Region | None = None,
     allow_dtype: bool = False,
+    measure: bool = False,
 ) -> Outcome:
     """The verdict on two tensors of any dtype, strides and device, or on their absence.
 
@@ -70,7 +74,8 @@ def judge(
     instead, in a dtype that holds both), and so is another shape. Two empty tensors of one shape are ``equal`` with 0
     elements, and so are two Nones.
 
-    Raises ``UsageError`` where ``region`` does not fit the shape.
+    ``measure`` asks for the spread of what passes and is not equal. Raises ``UsageError`` where ``region`` does not fit
+    the shape.
     """
     expected_like = None if expected is None else (tuple(expected.shape), expected.dtype)
     early = before_values(actual, expected_like)
@@ -79,11 +84,17 @@ def judge(
     assert actual is not None
     assert expected is not None
     if region is not None:
-        return _within_region(actual, expected, tolerance, region, allow_dtype)
+        return _within_region(actual, expected, tolerance, region, allow_dtype=allow_dtype, measure=measure)
     scratch = Scratch()
     theirs = Pieces(expected, scratch, "expected")
     return _values(
-        actual, lambda: theirs.of(_CHUNK), expected.dtype, tolerance, allow_dtype=allow_dtype, scratch=scratch
+        actual,
+        lambda: theirs.of(_CHUNK),
+        expected.dtype,
+        tolerance,
+        allow_dtype=allow_dtype,
+        scratch=scratch,
+        measure=measure,
     )
 
 
@@ -94,8 +105,9 @@ class StreamJudge:
     that size; a valid region is the exception, which takes the whole tensor.
     """
 
-    def __init__(self, golden: Source, buffer_bytes: int = 1 << 20) -> None:
+    def __init__(self, golden: Source, buffer_bytes: int = 1 << 20, *, measure: bool = False) -> None:
         self._golden = golden
+        self._measure = measure
         with torch.inference_mode(mode=False):
             self._buffer = torch.empty(buffer_bytes, dtype=torch.uint8, device="cpu")
         self._scratch = Scratch()
@@ -117,7 +129,14 @@ class StreamJudge:
         assert actual is not None
         assert expected is not None
         if region is not None:
-            return _within_region(actual, self._golden.tensor(entry), tolerance, region, allow_dtype)
+            return _within_region(
+                actual,
+                self._golden.tensor(entry),
+                tolerance,
+                region,
+                allow_dtype=allow_dtype,
+                measure=self._measure,
+            )
         return _values(
             actual,
             lambda: self._golden.chunks(entry, self._buffer),
@@ -125,6 +144,7 @@ class StreamJudge:
             tolerance,
             allow_dtype=allow_dtype,
             scratch=self._scratch,
+            measure=self._measure,
         )
 
 
@@ -147,7 +167,9 @@ def from_metrics(accumulator: Accumulator, shape: Sequence[int], tolerance: Tole
         verdict = Verdict.NONFINITE if accumulator.nonfinite else Verdict.DIFFERS
     else:
         verdict = Verdict.VACUOUS if accumulator.vacuous else Verdict.CLOSE
-    metrics = None if verdict is Verdict.CLOSE else accumulator.result(shape)
+    metrics = accumulator.result(shape)
+    if verdict is Verdict.CLOSE:
+        return Outcome(verdict, tolerance, None, detail, accumulator.elements, spread=metrics.spread)
     return Outcome(verdict, tolerance, metrics, detail, accumulator.elements)
 
 
@@ -159,15 +181,18 @@ def _values(
     *,
     allow_dtype: bool,
     scratch: Scratch,
+    measure: bool,
 ) -> Outcome:
     """Bits, then the screen, then in a second pass the metrics."""
     ours = Pieces(actual, scratch)
     exact = is_exact(actual.dtype, expected)
     applied = EXACTLY if exact else tolerance
     if actual.dtype is expected:
-        verdict = _first_pass(ours, chunks, None if exact else Screen(applied, expected, scratch))
+        spread = Spreading() if measure else None
+        verdict = _first_pass(ours, chunks, None if exact else Screen(applied, expected, scratch, spread))
         if verdict is not None:
-            return Outcome(verdict, applied, elements=ours.elements)
+            told = spread.result(ours.elements) if spread is not None and verdict is Verdict.CLOSE else None
+            return Outcome(verdict, applied, elements=ours.elements, spread=told)
     accumulator = Accumulator(applied, actual.dtype, expected, scratch)
     start = 0
     for chunk in chunks():
@@ -180,17 +205,24 @@ def _values(
 
 def _first_pass(ours: Pieces, chunks: _Chunks, screen: Screen | None) -> Verdict | None:
     """``equal`` or ``close`` where that is certain. Once a chunk differs, equality of the next ones decides nothing."""
-    start, equal = 0, True
+    start = alike = 0
+    equal = True
     for chunk in chunks():
         stop = start + chunk.numel()
         piece = ours.take(start, stop)
         equal = equal and same_bits(piece, chunk)
-        if not equal and (screen is None or not screen(piece, chunk)):
+        if equal:
+            alike += 1
+        elif screen is None or not screen(piece, chunk):
             return None
         start = stop
     if equal:
         return Verdict.EQUAL
-    return None if screen is None or screen.vacuous else Verdict.CLOSE
+    if screen is None or screen.vacuous:
+        return None
+    if screen.spread is not None and alike:
+        screen.spread.add_own(islice(chunks(), alike))
+    return Verdict.CLOSE
 
 
 def _other_dtype(outcome: Outcome, actual: torch.Tensor, expected: torch.dtype, allow_dtype: bool) -> Outcome:
@@ -202,7 +234,13 @@ def _other_dtype(outcome: Outcome, actual: torch.Tensor, expected: torch.dtype, 
 
 
 def _within_region(
-    actual: torch.Tensor, expected: torch.Tensor, tolerance: Tolerance, region: Region, allow_dtype: bool
+    actual: torch.Tensor,
+    expected: torch.Tensor,
+    tolerance: Tolerance,
+    region: Region,
+    *,
+    allow_dtype: bool,
+    measure: bool,
 ) -> Outcome:
     mask = region.mask(actual.shape)
     outcome = judge(
@@ -210,6 +248,7 @@ def _within_region(
         expected.detach()[mask.to(expected.device)],
         tolerance,
         allow_dtype=allow_dtype,
+        measure=measure,
     )
     if outcome.metrics is None:
         return outcome

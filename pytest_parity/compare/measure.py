@@ -28,8 +28,9 @@ _Aligned = Iterator[tuple[torch.Tensor, "torch.Tensor | None", torch.Tensor, tor
 class Meter:
     """Measures tensors of a golden's shapes and dtypes. Memory as ``StreamJudge``."""
 
-    def __init__(self, golden: Source, buffer_bytes: int = 1 << 20) -> None:
+    def __init__(self, golden: Source, buffer_bytes: int = 1 << 20, *, measure: bool = False) -> None:
         self._golden = golden
+        self._measure = measure
         with torch.inference_mode(mode=False):
             self._buffers = [torch.empty(buffer_bytes, dtype=torch.uint8, device="cpu") for _ in range(2)]
         self._scratch = Scratch()
@@ -52,7 +53,14 @@ class Meter:
             mask = region.mask(entry.shape)
             theirs = self._golden.tensor(entry)[mask]
             ours, chunks = Pieces(actual.detach()[mask.to(actual.device)], self._scratch), iter((theirs,))
-        distance = Distance(torch_dtype(entry), self._scratch, expected=reference, count=ours.elements, precise=precise)
+        distance = Distance(
+            torch_dtype(entry),
+            self._scratch,
+            expected=reference,
+            count=ours.elements,
+            precise=precise,
+            measure=self._measure,
+        )
         start, equal = 0, not precise
         for chunk in chunks:
             stop = start + chunk.numel()
@@ -76,7 +84,14 @@ class Meter:
     ) -> Distance | None:
         """The same of an update, new minus start; ``start`` is ``None`` where it is the golden's."""
         ours = Pieces(new, self._scratch, "new")
-        distance = Distance(torch_dtype(entry), self._scratch, expected=reference, count=ours.elements, precise=precise)
+        distance = Distance(
+            torch_dtype(entry),
+            self._scratch,
+            expected=reference,
+            count=ours.elements,
+            precise=precise,
+            measure=self._measure,
+        )
         equal = not precise
         for piece, begun, expected, expected_start in self._aligned(ours, start, entry, start_entry):
             own = None if begun is None or same_bits(begun, expected_start) else begun
@@ -103,8 +118,8 @@ class Meter:
 class FloorJudge:
     """Judges by the noise floor; what it cannot judge so (another shape or dtype, what is not finite) others judge."""
 
-    def __init__(self, golden: Source, site: StreamJudge, update: UpdateJudge) -> None:
-        self._meter = Meter(golden)
+    def __init__(self, golden: Source, site: StreamJudge, update: UpdateJudge, *, measure: bool = False) -> None:
+        self._meter = Meter(golden, measure=measure)
         self._site = site
         self._update = update
 
@@ -158,7 +173,8 @@ def _judged(distance: Distance | None, entry: Entry, tolerance: Tolerance, floor
     verdict = verdict_of(noise, floor, exact=is_exact(dtype, dtype))
     if verdict is Verdict.BELOW_NOISE and floor.norm * default_factor(entry.dtype) < floor.reference:
         verdict = Verdict.VACUOUS  # it is the factor declared that lets zeros pass, not the noise
-    return Outcome(verdict, tolerance, elements=distance.elements, noise=noise)
+    spread = distance.spread(floor.reference)
+    return Outcome(verdict, tolerance, elements=distance.elements, noise=noise, spread=spread)
 
 
 def _explained(full: Outcome, judged: Outcome | None, tolerance: Tolerance) -> Outcome:

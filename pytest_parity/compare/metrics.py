@@ -50,7 +50,7 @@ class Accumulator:
         self.nonfinite = False
         """Whether the actual value is not finite where the reference has another one."""
         self._finite = 0
-        self._max_abs = self._max_rel = self._largest = 0.0
+        self._max_abs = self._max_rel = self._largest = self._sum = 0.0
         self._squares = self._actual_squares = self._expected_squares = self._product = 0.0
         self._worst = _Worst()
 
@@ -83,6 +83,7 @@ class Accumulator:
             worst_allowed=self._worst.allowed,
             nonfinite_actual=self.nonfinite_actual,
             nonfinite_expected=self.nonfinite_expected,
+            mean_abs=self._sum / self._finite if self._finite else 0.0,
         )
 
     def _block(self, actual: torch.Tensor, expected: torch.Tensor, slack: torch.Tensor | None) -> None:
@@ -149,6 +150,7 @@ class Accumulator:
             excess.sub_(slack)
         self._finite += count
         self._max_abs = max(self._max_abs, float(distance.amax()))
+        self._sum += float(distance.sum())
         self._largest = max(self._largest, float(size.amax()))
         self._squares += float(torch.dot(distance, distance))
         self._expected_squares += float(torch.dot(size, size))

@@ -6,6 +6,7 @@ import torch
 
 from pytest_parity.compare.dtypes import screen_dtype
 from pytest_parity.compare.pieces import Scratch
+from pytest_parity.compare.spread import Spreading
 from pytest_parity.result import Tolerance
 
 __all__ = ["Screen", "UpdateScreen", "widened"]
@@ -20,10 +21,13 @@ class Screen:
     Computed in the work dtype (float32, or float64 for float64) with both numbers of the tolerance made smaller by more
     than the rounding on the way can add, so that a pass here is a pass of the rule in exact arithmetic; what is nearer
     to the bound, and whatever holds a NaN or an infinity, is for the metrics to decide. ``largest`` is the reference's
-    largest magnitude so far, followed only until it is above ``atol``.
+    largest magnitude so far, followed only until it is above ``atol``. ``spread`` takes what is measured besides.
     """
 
-    def __init__(self, tolerance: Tolerance, dtype: torch.dtype, scratch: Scratch) -> None:
+    def __init__(
+        self, tolerance: Tolerance, dtype: torch.dtype, scratch: Scratch, spread: Spreading | None = None
+    ) -> None:
+        self.spread = spread
         self._scratch = scratch
         self._work = screen_dtype(dtype)
         guard = 0.0 if self._work is None else 1.0 - _GUARD * torch.finfo(self._work).eps
@@ -47,6 +51,8 @@ class Screen:
         expected = widened(expected, work, "wide_expected", self._scratch)
         distance = self._scratch.take("distance", work, actual.numel())
         torch.sub(actual, expected, out=distance).abs_()
+        if self.spread is not None:
+            self.spread.add(distance, expected)
         distance.sub_(self._magnitude(expected), alpha=self._rtol)
         return float(distance.amax()) <= self._bound
 
@@ -61,8 +67,15 @@ class Screen:
 class UpdateScreen(Screen):
     """The same for an update, new minus start, with the rounding of the weights allowed for."""
 
-    def __init__(self, tolerance: Tolerance, dtype: torch.dtype, scratch: Scratch, slack: float) -> None:
-        super().__init__(tolerance, dtype, scratch)
+    def __init__(
+        self,
+        tolerance: Tolerance,
+        dtype: torch.dtype,
+        scratch: Scratch,
+        slack: float,
+        spread: Spreading | None = None,
+    ) -> None:
+        super().__init__(tolerance, dtype, scratch, spread)
         epsilon = 0.0 if self._work is None else torch.finfo(self._work).eps
         self._slack = slack * (1.0 - _GUARD * epsilon)
         self._own_rtol = self._rtol - 4 * epsilon  # each of two updates is rounded, by less than eps of the larger
@@ -87,7 +100,10 @@ class UpdateScreen(Screen):
         else:
             torch.sub(new, widened(begun, work, "wide_begun", scratch), out=distance).sub_(moved)
         size = self._magnitude(moved)
-        distance.abs_().sub_(torch.abs(expected, out=moved), alpha=self._slack)
+        distance.abs_()
+        if self.spread is not None:
+            self.spread.add(distance, moved)
+        distance.sub_(torch.abs(expected, out=moved), alpha=self._slack)
         distance.sub_(size, alpha=self._rtol if begun is None else self._own_rtol)
         return float(distance.amax()) <= self._bound
 

@@ -62,6 +62,7 @@ class Found:
             candidate=own(self.entry.site),
             detail=self.outcome.detail,
             noise=self.outcome.noise,
+            spread=self.outcome.spread,
         )
 
 

@@ -11,6 +11,7 @@ dtype.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 import torch
 
@@ -19,6 +20,7 @@ from pytest_parity.compare.judge import EXACTLY, Outcome, Source, before_values,
 from pytest_parity.compare.metrics import Accumulator
 from pytest_parity.compare.pieces import Pieces, Scratch
 from pytest_parity.compare.screen import UpdateScreen
+from pytest_parity.compare.spread import Spreading
 from pytest_parity.golden.entry import NONE, Entry
 from pytest_parity.golden.reader import torch_dtype
 from pytest_parity.result import Tolerance, Verdict
@@ -55,8 +57,9 @@ def judge_update(
 class UpdateJudge:
     """The same against a golden's tensors, read in chunks; memory as ``StreamJudge``."""
 
-    def __init__(self, golden: Source, buffer_bytes: int = 1 << 20) -> None:
+    def __init__(self, golden: Source, buffer_bytes: int = 1 << 20, *, measure: bool = False) -> None:
         self._golden = golden
+        self._measure = measure
         with torch.inference_mode(mode=False):
             self._buffers = [torch.empty(buffer_bytes, dtype=torch.uint8, device="cpu") for _ in range(2)]
         self._scratch = Scratch()
@@ -78,7 +81,9 @@ class UpdateJudge:
         same = (start_entry.shape, start_entry.dtype) == (entry.shape, entry.dtype)
         if not same or new.dtype is not torch_dtype(entry):
             return judge_update(new, start, self._golden.tensor(entry), self._golden.tensor(start_entry), tolerance)
-        return _judge(new, start, lambda: self._pairs(entry, start_entry), tolerance, self._scratch)
+        return _judge(
+            new, start, lambda: self._pairs(entry, start_entry), tolerance, self._scratch, measure=self._measure
+        )
 
     def _pairs(self, entry: Entry, start_entry: Entry) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         return zip(
@@ -89,16 +94,24 @@ class UpdateJudge:
 
 
 def _judge(
-    new: torch.Tensor, start: torch.Tensor | None, pairs: _Pairs, tolerance: Tolerance, scratch: Scratch
+    new: torch.Tensor,
+    start: torch.Tensor | None,
+    pairs: _Pairs,
+    tolerance: Tolerance,
+    scratch: Scratch,
+    *,
+    measure: bool = False,
 ) -> Outcome:
     ours = Pieces(new, scratch, "new")
     ours_start = None if start is None else Pieces(start, scratch, "start")
     exact = is_exact(new.dtype, new.dtype)
     applied = EXACTLY if exact else tolerance
-    screen = None if exact else UpdateScreen(applied, new.dtype, scratch, rounding(new.dtype))
+    spread = Spreading() if measure else None
+    screen = None if exact else UpdateScreen(applied, new.dtype, scratch, rounding(new.dtype), spread)
     verdict = _first_pass(ours, ours_start, pairs, screen)
     if verdict is not None:
-        return Outcome(verdict, applied, elements=ours.elements)
+        told = spread.result(ours.elements) if spread is not None and verdict is Verdict.CLOSE else None
+        return Outcome(verdict, applied, elements=ours.elements, spread=told)
     accumulator = Accumulator(applied, new.dtype, new.dtype, scratch)
     for piece, begun, expected, expected_start in _aligned(ours, ours_start, pairs):
         _add(accumulator, piece, expected_start if begun is None else begun, expected, expected_start)
@@ -106,15 +119,21 @@ def _judge(
 
 
 def _first_pass(ours: Pieces, ours_start: Pieces | None, pairs: _Pairs, screen: UpdateScreen | None) -> Verdict | None:
-    equal = True
+    equal, alike = True, 0
     for piece, begun, expected, expected_start in _aligned(ours, ours_start, pairs):
         own = None if begun is None or same_bits(begun, expected_start) else begun
         equal = equal and own is None and same_bits(piece, expected)
-        if not equal and (screen is None or not screen.update(piece, own, expected, expected_start)):
+        if equal:
+            alike += 1
+        elif screen is None or not screen.update(piece, own, expected, expected_start):
             return None
     if equal:
         return Verdict.EQUAL
-    return None if screen is None or screen.vacuous else Verdict.CLOSE
+    if screen is None or screen.vacuous:
+        return None
+    if screen.spread is not None and alike:
+        screen.spread.add_own(new.float() - start.float() for new, start in islice(pairs(), alike))
+    return Verdict.CLOSE
 
 
 def _aligned(

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from pytest_parity.compare.coverage import is_mask
+from pytest_parity.compare.data import Leaves, batch_digest, data_difference
 from pytest_parity.contract.config import config_differences
 from pytest_parity.contract.constants import constant_differences
 from pytest_parity.contract.environment import differences
 from pytest_parity.contract.tensors import Structure
 from pytest_parity.diagnose import characterise
+from pytest_parity.golden.entry import NONE
 from pytest_parity.golden.reader import Golden
 from pytest_parity.names import BoundNames
-from pytest_parity.result import Comparison, Delta, Difference
+from pytest_parity.result import Comparison, DataDifference, Delta, Difference, Fault
+from pytest_parity.session.run import LOADER
 from pytest_parity.session.surroundings import explains
 from pytest_parity.session.updates import setting_changes
+from pytest_parity.site import Kind
 
 __all__ = ["beside"]
 
@@ -46,7 +51,28 @@ def beside(
             explained=any(one.likely for one in marked),
         )
     ordered = tuple(sorted(marked, key=lambda one: not one.likely))
-    return replace(found, environment=environment, differences=ordered, character=character)
+    data, both = None, {*reference.steps} & {*candidate.steps}
+    if diagnosis is not None and diagnosis.fault is Fault.DATA and {diagnosis.step} <= both:
+        data = _data(reference, candidate, diagnosis.step)
+    return replace(found, environment=environment, differences=ordered, character=character, data=data)
+
+
+def _data(reference: Golden, candidate: Golden, step: int) -> DataDifference | None:
+    """How the batch of a step differs: whether it is another one of the reference's, or has other rows."""
+    theirs, own = _batch(reference, step), _batch(candidate, step)
+    if not (theirs and own):
+        return None
+    digests = {one: batch_digest(_batch(reference, one)) for one in reference.steps}
+    return data_difference(step, theirs, own, digests)
+
+
+def _batch(golden: Golden, step: int) -> Leaves:
+    entries = (entry for entry in golden.entries(step) if entry.site.kind is Kind.BATCH and not is_mask(entry.site))
+    return [
+        (entry.site.leaf, golden.tensor(entry))
+        for entry in entries
+        if entry.site.path == LOADER and entry.dtype != NONE
+    ]
 
 
 def _constants(

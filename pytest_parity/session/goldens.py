@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
+import torch
+
 from pytest_parity.compare.comparator import Comparator
 from pytest_parity.compare.coverage import Ignore
 from pytest_parity.compare.tolerance import Tolerances
 from pytest_parity.contract.common import common_parameters
 from pytest_parity.contract.structure import Structure
 from pytest_parity.diagnose import first_divergence
+from pytest_parity.errors import UsageError
 from pytest_parity.golden.reader import Golden
 from pytest_parity.golden.selected import Selected
 from pytest_parity.names import BoundNames
@@ -24,7 +27,7 @@ from pytest_parity.session.counterpart import Counterpart
 from pytest_parity.session.inventory import Inventory
 from pytest_parity.session.reference import Reference
 from pytest_parity.session.regions import recorded_regions
-from pytest_parity.session.translated import Starts, Translated
+from pytest_parity.session.translated import Observed, Starts, Translated
 from pytest_parity.session.unstructured import is_imported, structures
 from pytest_parity.site import Kind, Site
 
@@ -32,6 +35,7 @@ __all__ = ["compare_goldens", "survey_goldens"]
 
 _NOTHING = Structure({}, {}, {})
 _SHOWN = 8
+_NOT_CHOSEN = ("inputs were not recorded", "inputs were not compared")
 
 
 def compare_goldens(
@@ -43,17 +47,19 @@ def compare_goldens(
     steps: Iterable[int] | None = None,
     kinds: Iterable[str] | None = None,
     sites: Iterable[str] | None = None,
+    ignore: Iterable[str] = (),
 ) -> Comparison:
     """Compare two recordings, one tensor of each in memory at a time, with the first divergence.
 
     ``tolerances`` are ``(rtol, atol)`` by kind or pattern of sites; valid regions are the reference's. Updates are
     judged as new minus start, each from its own start. Structures are compared too. ``names`` maps the candidate's names
     to the reference's, as in a test. ``steps``, ``kinds`` and ``sites`` (globs over the reference's paths, or over sites,
-    where they have a ``/``) compare these alone. Raises ``GoldenError`` where one of them cannot be read, ``UsageError``
-    where what is asked for is not there.
+    where they have a ``/``) compare these alone, ``ignore`` excepts what such patterns mean. Raises ``GoldenError`` where
+    one of them cannot be read, ``UsageError`` where what is asked for is not there.
     """
     chosen = choose(reference, candidate, steps=steps, kinds=kinds, sites=sites)
-    return _Pair(reference, candidate, chosen, names).survey(tolerances or {}, "compare_goldens").comparison
+    pair = _Pair(reference, candidate, chosen, names, Ignore(ignore))
+    return pair.survey(tolerances or {}, "compare_goldens").comparison
 
 
 def survey_goldens(
@@ -65,19 +71,21 @@ def survey_goldens(
     steps: Iterable[int] | None = None,
     kinds: Iterable[str] | None = None,
     sites: Iterable[str] | None = None,
+    ignore: Iterable[str] = (),
     advance: Callable[[int], None] | None = None,
 ) -> Survey:
     """The same, kind by kind, with how far apart what passes is; ``advance`` is told of bytes compared."""
     chosen = choose(reference, candidate, steps=steps, kinds=kinds, sites=sites)
-    pair = _Pair(reference, candidate, chosen, names)
+    pair = _Pair(reference, candidate, chosen, names, Ignore(ignore))
     return pair.survey(tolerances or {}, "parity compare", measure=True, advance=advance)
 
 
 class _Pair:
     """Two recordings, and what is to be compared of them."""
 
-    def __init__(self, reference: Golden, candidate: Golden, chosen: Chosen, spec: Any) -> None:
+    def __init__(self, reference: Golden, candidate: Golden, chosen: Chosen, spec: Any, ignore: Ignore) -> None:
         self._candidate = candidate
+        self._ignore = ignore
         self._recorded = reference.steps
         self._left_out = _unknown(reference, candidate, chosen)
         self._chosen = replace(chosen, kinds=chosen.kinds - self._left_out)
@@ -112,6 +120,8 @@ class _Pair:
             memory=0,
             names=self.names,
             batches=True,
+            empty_fails=True,
+            ignore=self._ignore,
             measure=measure,
             spool=starts,
         )
@@ -123,6 +133,8 @@ class _Pair:
                 inventory.take()
                 comparator.end()
             comparison = self._concluded(comparator)
+            if problems := list(self._ignore.problems()):
+                raise UsageError("; ".join(problems))
         finally:
             comparator.close()
         return self._survey(comparison, inventory)
@@ -133,11 +145,8 @@ class _Pair:
         if step not in self._candidate.steps:
             comparator.came_to.remove(step)
         else:
-            for site, value in self._recording.observations(step, self._chosen):
-                if site.kind is Kind.UPDATED_WEIGHT and value is not None:
-                    comparator.see_update(site, value, isolated=False)
-                else:
-                    comparator.see(site, value)
+            for one in self._recording.observations(step, self._chosen):
+                value = _see(comparator, one)
                 if advance is not None and value is not None:
                     advance(value.nbytes)
         comparator.fill(comparator.kinds)
@@ -148,7 +157,7 @@ class _Pair:
         counterpart = self._counterpart
         if self._theirs or self._own:
             alone = not found.expected
-            counterpart.compare(self._own or _NOTHING, alone=alone, ignore=_Unchosen(self._chosen))
+            counterpart.compare(self._own or _NOTHING, alone=alone, ignore=_Unchosen(self._chosen, self._ignore))
         found = counterpart.added_to(replace(found, deltas=(*found.deltas, *further)))
         first = counterpart.failing or first or further
         diagnosis = self._diagnose(first, found) if first else None
@@ -170,12 +179,15 @@ class _Pair:
         step = first[0].step
         if not self._counterpart.failing and step not in found.steps and step in self._reference.steps:
             return Diagnosis(Fault.SKIPPED, first[0].site, step, f"step {step}", "", others=len(first) - 1)
-        return first_divergence(
+        diagnosis = first_divergence(
             first,
             names=self.names,
             structure=self._theirs if self._theirs and not self._derived else None,
             optimizers=self._reference.manifest["settings"].get("optimizers", ()),
         )
+        if diagnosis is None or Kind.INPUT in self._chosen.kinds:
+            return diagnosis
+        return replace(diagnosis, hints=tuple(hint.replace(*_NOT_CHOSEN) for hint in diagnosis.hints))
 
     def _notes(self, comparator: Comparator) -> Iterable[str]:
         if self._reference.steps != self._candidate.steps and self._chosen.steps is None:
@@ -203,16 +215,29 @@ class _Pair:
         )
 
 
-class _Unchosen(Ignore):
-    """What is not chosen, as what a structure's comparison is to ignore."""
+def _see(comparator: Comparator, one: Observed) -> torch.Tensor | None:
+    """Compare a site; returns what had to be read for it."""
+    if one.site.kind is not Kind.UPDATED_WEIGHT:
+        return comparator.see_stored(one.site, one.place, one.read)
+    value = one.read()
+    if value is None:
+        comparator.see(one.site, None)
+    else:
+        comparator.see_update(one.site, value, isolated=False)
+    return value
 
-    def __init__(self, chosen: Chosen) -> None:
+
+class _Unchosen(Ignore):
+    """What is not chosen, or ignored, as what a structure's comparison is to ignore."""
+
+    def __init__(self, chosen: Chosen, ignore: Ignore) -> None:
         super().__init__()
         self._chosen = chosen
+        self._ignore = ignore
 
     def pattern(self, site: Site) -> str | None:
-        """Not ``None`` where a site is not chosen."""
-        return None if self._chosen(site) else "not chosen"
+        """``None`` where a site is to be compared."""
+        return self._ignore.pattern(site) if self._chosen(site) else "not chosen"
 
 
 def _unknown(reference: Golden, candidate: Golden, chosen: Chosen) -> frozenset[Kind]:

@@ -175,18 +175,22 @@ def _layers(value: Any, path: Path, _info: dict[str, Any]) -> _Values:
     held = _by_name(value, path)
     for stored, name in stored_names(held).items():
         layer = held[stored]
-        parts = layer if isinstance(layer, Mapping) and set(layer) & (_INPUTS | _OUTPUTS) else {"output": layer}
-        for part, inside in parts.items():
-            if part in _INPUTS:
-                inside = [inside] if is_leaf(inside) else inside
-                found = leaves(tensors(inside, f"{path}, {stored}"), "in")
-                yield from ((Site(Kind.INPUT, name, 0, leaf), tensor) for leaf, tensor in found)
-            elif part in _OUTPUTS:
-                found = leaves(tensors(inside, f"{path}, {stored}"), "out")
-                single = is_leaf(inside)
-                yield from ((Site(Kind.ACTIVATION, name, 0, "" if single else leaf), tensor) for leaf, tensor in found)
-            else:
-                raise UsageError(f"{path}: {stored!r} holds {part!r}; inputs and outputs of layers are read, nothing else")
+        told = isinstance(layer, Mapping) and bool(set(layer) & (_INPUTS | _OUTPUTS))
+        for part, inside in (layer if told else {"output": layer}).items():
+            yield from _part(name, part, inside, f"{path}: {stored!r}")
+
+
+def _part(name: str, part: object, value: Any, where: str) -> _Values:
+    """One of a layer's two values, by the names that a module's own observations have."""
+    if part in _INPUTS:
+        found = leaves(tensors([value] if is_leaf(value) else value, where), "in")
+        yield from ((Site(Kind.INPUT, name, 0, leaf), tensor) for leaf, tensor in found)
+    elif part in _OUTPUTS:
+        found = leaves(tensors(value, where), "out")
+        single = is_leaf(value)
+        yield from ((Site(Kind.ACTIVATION, name, 0, "" if single else leaf), tensor) for leaf, tensor in found)
+    else:
+        raise UsageError(f"{where} holds {part!r}; inputs and outputs of layers are read, nothing else")
 
 
 def _by_name(value: Any, path: Path) -> Mapping[str, Any]:

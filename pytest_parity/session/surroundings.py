@@ -66,9 +66,11 @@ def set_differently(
 
 
 def configured_differently(golden: Golden, settings: Settings) -> tuple[Difference, ...]:
-    """What the configuration says otherwise than the golden's, where both are known."""
-    config = golden.manifest["settings"].get("config")
-    return () if config is None or settings.config is None else config_differences(config, settings.config)
+    """What the configuration says otherwise than the golden's, where both are known, and of the same things."""
+    config, own = golden.manifest["settings"].get("config"), settings.config
+    if config is None or own is None or (config and own and config.keys().isdisjoint(own)):
+        return ()
+    return config_differences(config, own)
 
 
 def explains(difference: Difference, diagnosis: Diagnosis | None) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 
-from pytest_parity.compare.coverage import CALLS, is_mask
+from pytest_parity.compare.coverage import CALLS
 from pytest_parity.compare.spool import Spool
 from pytest_parity.contract.tensors import Structure
 from pytest_parity.golden.entry import NONE, Entry
@@ -16,12 +17,28 @@ from pytest_parity.names import BoundNames
 from pytest_parity.names.moves import in_reference, states_in_reference, to_reference
 from pytest_parity.site import INPUTS, Kind, Site
 
-__all__ = ["Starts", "Translated"]
+__all__ = ["Observed", "Starts", "Translated"]
 
 _VALUES = frozenset({Kind.BATCH, Kind.OUTPUT, Kind.LOSS})
 """Kinds whose names are the test's own, and the same on both sides."""
 
 _Wanted = Callable[[Site], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A site by the reference's name; ``read`` gives its tensor, good until the next one is read.
+
+    ``place`` is where that is stored, the same for what shares its bytes; ``None`` where it is made of several.
+    """
+
+    site: Site
+    place: Hashable
+    read: Callable[[], torch.Tensor | None]
+
+
+def _given(value: torch.Tensor | None) -> torch.Tensor | None:
+    return value
 
 
 class Translated:
@@ -53,31 +70,27 @@ class Translated:
         paths = [self._names.path(name) for name in (own.path, *self._aliases.get(own.path, ()))]
         return replace(own, path=next((path for path in paths if path in self._known), paths[0]))
 
-    def observations(self, step: int, wanted: _Wanted) -> Iterator[tuple[Site, torch.Tensor | None]]:
-        """What a step has of the sites that are ``wanted``; a tensor is good until the next one is asked for."""
+    def observations(self, step: int, wanted: _Wanted) -> Iterator[Observed]:
+        """What a step has of the sites that are ``wanted``."""
         rearranged: list[Entry] = []
         for entry in self.golden.entries(step):
             site = self.site(entry.site)
-            if is_mask(site):
-                continue
             if site.path in self._names.layouts and site.kind not in CALLS | _VALUES:
                 rearranged.append(entry)
             elif wanted(site):
-                yield site, self._value(entry)
+                yield Observed(site, (entry.file, entry.offset, entry.dtype, entry.shape), partial(self._value, entry))
         for site, value in self._made(rearranged, wanted):
             if wanted(site):
-                yield site, value
+                yield Observed(site, None, partial(_given, value))
 
     def start(self, step: int, path: str) -> torch.Tensor | None:
         """The weight that a step began with, good until the next one is asked for; ``None`` where none was recorded."""
-        for layout in self._names.layouts.values():
-            if path in layout.reference:
-                held = self._weights(step)
-                if held.keys() >= layout.candidate.keys():
-                    return to_reference(layout, path, lambda name: self.golden.tensor(held[name]))
-                return None
-        entry = self._weights(step).get(path)
-        return None if entry is None else self._start(entry)
+        held = self._weights(step)
+        layout = next((one for one in self._names.layouts.values() if path in one.reference), None)
+        if layout is None:
+            return self._start(held[path]) if path in held else None
+        whole = held.keys() >= layout.candidate.keys()
+        return to_reference(layout, path, lambda name: self.golden.tensor(held[name])) if whole else None
 
     def digest(self, step: int, path: str) -> str:
         """The digest of such a weight; empty where it is rearranged, or there is none."""

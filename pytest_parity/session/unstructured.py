@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from pytest_parity.compare.coverage import CALLS
 from pytest_parity.contract.structure import Structure, TensorInfo
 from pytest_parity.golden.entry import NONE
@@ -39,7 +41,11 @@ def _derived(golden: Golden) -> Structure | None:
             site = entry.site
             if site.kind in CALLS:
                 modules.setdefault(site.path, "")
-            elif site.kind in _TENSORS and entry.dtype != NONE and site.path not in buffers:
-                if not site.path.startswith(f"{INPUTS}."):
-                    parameters.setdefault(site.path, TensorInfo(entry.shape, entry.dtype, trainable=True))
+            elif site.kind in _TENSORS and entry.dtype != NONE and not _is_other(site.path, buffers):
+                parameters.setdefault(site.path, TensorInfo(entry.shape, entry.dtype, trainable=True))
     return Structure(parameters, {}, modules) if parameters or modules else None
+
+
+def _is_other(path: str, buffers: Collection[str]) -> bool:
+    """Whether a tensor is a buffer, or an input's gradient."""
+    return path in buffers or path.startswith(f"{INPUTS}.")
