@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 
-from pytest_parity.capture.modules import ModuleObserver, Observe, Replay, rebuilt
+from pytest_parity.capture.modules import Guard, ModuleObserver, Observe, Replay, rebuilt, unguarded
 from pytest_parity.capture.names import TensorTable
 from pytest_parity.capture.optimizers import (
     OptimizerObserver,
@@ -33,6 +33,7 @@ __all__ = [
     "POLICIES",
     "Capture",
     "Generators",
+    "Guard",
     "Observe",
     "Replay",
     "Snapshot",
@@ -49,6 +50,7 @@ __all__ = [
     "rebuilt",
     "snapshot",
     "state_leaves",
+    "unguarded",
     "unpack",
 ]
 
@@ -109,11 +111,11 @@ class Capture:
         """Called when the hooks are on."""
         streams.use(tensor.device for tensor in self.tensors.values())
 
-    def attach(self) -> None:
-        """Put the hooks on."""
-        self.modules.attach()
+    def attach(self, guarded: Guard = unguarded) -> None:
+        """Put the hooks on, each as ``guarded`` gives it back."""
+        self.modules.attach(guarded)
         for observer in self._observers:
-            observer.attach()
+            observer.attach(guarded)
         if self.attached is not None:
             self.attached()
 
@@ -155,6 +157,8 @@ class Capture:
             for name, tensor in self.weights():
                 self._observe(Site(Kind.WEIGHT, name), tensor)
         self.observe_states()
+        for observer in self._observers:
+            observer.resume()
 
     def observe_states(self) -> None:
         """Observe the optimizers' state as it is now."""

@@ -23,10 +23,19 @@ from pytest_parity.errors import UsageError
 from pytest_parity.names import BoundNames
 from pytest_parity.site import Kind, Site
 
-__all__ = ["ModuleObserver", "Observe", "Replay", "rebuilt"]
+__all__ = ["Guard", "ModuleObserver", "Observe", "Replay", "rebuilt", "unguarded"]
 
 Observe = Callable[[Site, "torch.Tensor | None"], None]
 """Takes an observation at the moment it is made; the tensor may change as soon as it returns."""
+
+
+Guard = Callable[[Callable[..., Any]], Callable[..., Any]]
+"""Gives a hook back as it is to be registered: what it raises may have to be kept from the code under observation."""
+
+
+def unguarded(hook: Callable[..., Any]) -> Callable[..., Any]:
+    """The hook itself."""
+    return hook
 
 
 class Replay(Protocol):
@@ -73,7 +82,7 @@ class ModuleObserver:
         self.on_outermost_call: Callable[[], None] | None = None
         """Called before each call that no other module makes, also while no step is open: it may open or end one."""
 
-    def attach(self) -> None:
+    def attach(self, guarded: Guard = unguarded) -> None:
         """Register the hooks. A model that was compiled already is reset, or its hooks would never fire."""
         for pattern in self._replay:
             if not any(
@@ -82,9 +91,10 @@ class ModuleObserver:
                 raise UsageError(f"replay={pattern!r} matches no module; modules are named as the reference's are")
         if self.compiled:
             torch._dynamo.reset()  # noqa: SLF001  its documented name
+        enter, leave = guarded(self._enter), guarded(self._leave)
         for module in self.aliases:
-            self._handles.append(module.register_forward_pre_hook(self._enter, with_kwargs=True))
-            self._handles.append(module.register_forward_hook(self._leave, with_kwargs=True, always_call=True))
+            self._handles.append(module.register_forward_pre_hook(enter, with_kwargs=True))
+            self._handles.append(module.register_forward_hook(leave, with_kwargs=True, always_call=True))
 
     def detach(self) -> None:
         """Remove the hooks."""

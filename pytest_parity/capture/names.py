@@ -46,8 +46,10 @@ def module_aliases(model: torch.nn.Module) -> tuple[Aliases, frozenset[str]]:
 
 
 def _is_closed(module: torch.nn.Module) -> bool:
-    """Whether no hook fires in a module: it was compiled in place, or scripted."""
-    return isinstance(module, torch.jit.ScriptModule) or module._compiled_call_impl is not None  # noqa: SLF001
+    """Whether no hook fires in a module: it was compiled in place, or scripted, or it is Lightning's, whose steps are."""
+    if isinstance(module, torch.jit.ScriptModule) or module._compiled_call_impl is not None:  # noqa: SLF001
+        return True
+    return getattr(module, "_compiler_ctx", None) is not None  # a LightningModule that torch.compile was given
 
 
 class TensorTable:

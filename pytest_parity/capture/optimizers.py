@@ -35,7 +35,8 @@ class OptimizerObserver:
     """The hooks on one optimizer: ``begin`` is called first, ``before`` with final gradients, ``after`` the step.
 
     In a plain loop the gradients are final when the step begins. With ``step(closure)`` (Lightning, LBFGS) backward
-    runs inside the step, so they are final when the closure returns: its first run counts.
+    runs inside the step, so they are final when the closure returns: its first run counts. Lightning runs the
+    whole training step in there, so that a step of the loop begins after the optimizer's: ``resume`` is for that.
     """
 
     def __init__(
@@ -52,6 +53,8 @@ class OptimizerObserver:
         self._after = after
         self._handles: list[RemovableHandle] = []
         self._depth = 0
+        self._in_closure = False
+        self._guarded: Callable[[Callable[..., Any]], Callable[..., Any]] = lambda hook: hook
 
     def reset(self) -> None:
         """Begin anew, after a step that may have raised.
@@ -59,17 +62,24 @@ class OptimizerObserver:
         The hook before a step is the last of those there are, so that it sees the gradients that are applied; the one
         after it is the first, so that what the user's hooks then change is seen to be theirs.
         """
-        self._depth = 0
+        if not self._in_closure:
+            self._depth = 0
         if self._handles:
             before, after = self._handles
             registered = vars(self.optimizer)  # the hooks' own dictionaries are ordered, and typed as if they were not
             registered["_optimizer_step_pre_hooks"].move_to_end(before.id)
             registered["_optimizer_step_post_hooks"].move_to_end(after.id, last=False)
 
-    def attach(self) -> None:
+    def resume(self) -> None:
+        """What runs in the optimizer's closure has begun a step of the loop: the optimizer's step is one of its own."""
+        if self._in_closure:
+            self._begin()
+
+    def attach(self, guarded: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
         """Register the hooks."""
-        self._handles.append(self.optimizer.register_step_pre_hook(self._on_step))
-        self._handles.append(self.optimizer.register_step_post_hook(self._on_stepped))
+        self._guarded = guarded
+        self._handles.append(self.optimizer.register_step_pre_hook(guarded(self._on_step)))
+        self._handles.append(self.optimizer.register_step_post_hook(guarded(self._on_stepped)))
 
     def detach(self) -> None:
         """Remove the hooks."""
@@ -87,10 +97,14 @@ class OptimizerObserver:
         if closure is None:
             self._before()
             return None
-        pending = [self._before]
+        pending = [self._guarded(self._before)]
 
         def observed() -> Any:
-            loss = closure()
+            self._in_closure = True
+            try:
+                loss = closure()
+            finally:
+                self._in_closure = False
             if pending:
                 pending.pop()()
             return loss

@@ -24,6 +24,8 @@ from pytest_parity.report import difference_list, failure_text
 from pytest_parity.result import Comparison, Delta, Diagnosis, Fault, Recorded, Tolerance
 from pytest_parity.session.counterpart import Counterpart
 from pytest_parity.session.drawn import Drawn
+from pytest_parity.session.handing import handed_over
+from pytest_parity.session.hints import Hints, explain_batch
 from pytest_parity.session.leftovers import Leftovers
 from pytest_parity.session.reference import Reference
 from pytest_parity.session.regions import Declared, recorded_regions
@@ -69,8 +71,11 @@ class Checking(Run):
             coverage=settings.coverage if settings.marker.coverage is None else settings.marker.coverage,
             batches=settings.batches is Batches.OWN,
             empty_fails=settings.volatile is None,
+            memory_by=settings.memory_by,
+            watched_by=settings.watched_by,
         )
         self._drawn = Drawn(golden)
+        self._hints = Hints(golden, settings)
         self._updates = Updates(self.reference, self.comparator, streams)
         self._loaded = False
         self._drifts = False
@@ -197,7 +202,9 @@ class Checking(Run):
                 self._restart(step)
             self.streams.seed_step(step, "step")
             self.begin_observing(batch)
+            self._hints.under_way = step
             yield step, batch, True
+            self._hints.under_way = None
         self.streams.seed_loop_end()
 
     def take(self, step: int, batch: Any) -> Any:
@@ -207,7 +214,8 @@ class Checking(Run):
             for path, tensor in self._drawn.see(step, batch):
                 self.observe(Site(Kind.BATCH, LOADER, leaf=path), tensor)
         elif self.settings.batches is Batches.RECORDED and self.reference.info(step).get("batch") is not None:
-            batch = self._recorded_batch(step)
+            spec, where = self.reference.info(step)["batch"], f"the batch of step {step} of {self.settings.case}"
+            batch = handed_over(batch, spec, lambda path: self._batch_tensor(LOADER, path), where)
         if self._loaded:
             self._restart(step)
         self.streams.seed_step(step, "step")
@@ -313,6 +321,8 @@ class Checking(Run):
             self.comparator.see_update(site, value, isolated=False, again=own or alike, alike=alike and not own)
         else:
             self.comparator.see(site, value, call)
+            if site.kind is Kind.INPUT and self.comparator.differs(site):
+                self._hints.see(self.comparator.step, self.comparator.entry(site), value)
 
     def _recorded_output(self, site: Site) -> torch.Tensor | None:
         entry = self.comparator.entry(site)
@@ -323,6 +333,17 @@ class Checking(Run):
         self.comparator.fill_value(site)
         if self.comparator.value_fails(site):
             raise self.failure()
+
+    def explain(self, error: BaseException) -> None:
+        """Where memory ran out, what of it is ours; of other errors, that they came on the golden's batch."""
+        super().explain(error)
+        if self.step not in {None, self.settled} and self.settings.mode is Mode.CHECK and self._leaves:
+            explain_batch(error, self.settings, self.golden, self.step, self._given())
+
+    def _given(self) -> tuple[str, ...]:
+        """What of the golden's batches the body was given: inputs by name, and what a loop yields."""
+        replaced = self.settings.batches is Batches.RECORDED
+        return (*self.inputs, LOADER) if replaced else tuple(self.inputs)
 
     # judging
 
@@ -353,7 +374,7 @@ class Checking(Run):
     def comparison(self) -> Comparison:
         """What is known so far, with the first divergence."""
         first = self.counterpart.failing or self.comparator.first_failing_step
-        diagnosis = self._diagnose(first) if first else None
+        diagnosis = self._hints.added_to(self._diagnose(first), first) if first else None
         return self._in_its_surroundings(
             replace(
                 self.counterpart.added_to(self.comparator.comparison()),
@@ -370,12 +391,13 @@ class Checking(Run):
         if unseen and self.reference.info(step).get("batch") is not None:
             return Diagnosis(Fault.SKIPPED, first[0].site, step, f"step {step}", "", others=len(first) - 1)
         names = list(self.golden.manifest["settings"].get("optimizers", ()))
-        place = self._updates.place_of(first)
+        place, own = self._updates.place_of(first), self._updates.classes
         return first_divergence(
             first,
             names=self.names,
             structure=self.reference.structure if self.golden.manifest["structure"] else None,
             optimizers=[*names[place : place + 1], *names[1:]],  # updates do not say whose they are
+            own_optimizers=[*own[place : place + 1], *own[1:]],
             hyperparameters=self._updates.changes(first[0].step, place, names),
         )
 
@@ -443,6 +465,7 @@ class Checking(Run):
 
     def finish(self) -> Comparison | Recorded:
         """Close the last step and judge everything that no helper did."""
+        self._hints.left = self._hints.under_way
         self.close_step()
         self.comparator.finish(lambda step: recorded_regions(self.golden, step) or {})
         comparison = self.comparison()

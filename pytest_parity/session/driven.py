@@ -7,13 +7,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_parity.capture import Capture
+import torch
+
+from pytest_parity.capture import Capture, Guard, unguarded
 from pytest_parity.errors import ParityFailure, UsageError
 from pytest_parity.result import Comparison, Recorded
 from pytest_parity.session.checking import Checking, checking
 from pytest_parity.session.recording import recording
 from pytest_parity.session.run import Run, Watching
-from pytest_parity.settings import Mode, Settings
+from pytest_parity.settings import Batches, Mode, Settings
 from pytest_parity.site import Kind, Site
 
 __all__ = ["Driven", "Keeping"]
@@ -32,6 +34,8 @@ class Keeping:
     @classmethod
     def of(cls, steps: Iterable[int] | None = None, *, every: int | None = None, first: int | None = None) -> Keeping:
         """Raises ``UsageError`` for what selects nothing, and for a list beside one of the others."""
+        if steps is not None and not isinstance(steps, Iterable):
+            raise UsageError(f"steps={steps!r}: a list of step numbers, from 0; the first {steps} are first={steps}")
         chosen = None if steps is None else tuple(sorted(set(steps)))
         if chosen is not None and (every is not None or first is not None):
             raise UsageError(
@@ -102,16 +106,27 @@ class Driven:
             run.golden.narrow(self._keeping.steps or ())
             if not weights and len(run.golden.steps) > 1:
                 run.go_without_floors()
+        self.drew = False
+        """Whether something drew random numbers in a kept step, of which we know only that it was the code itself."""
+        self._generators: list[torch.Tensor] = []
         self.leaves: Callable[[], None] | None = None
         """What concludes it in the place of ``finish``: a further run for the noise floor, which ends the process."""
 
-    def watch(self, watching: Watching) -> Capture:
-        """Put a model under observation: its structure is compared, the reference's weights are loaded where asked for."""
+    def watch(self, watching: Watching, guarded: Guard = unguarded) -> Capture:
+        """Put a model under observation: its structure is compared, the reference's weights are loaded where asked for.
+
+        ``guarded`` may keep what a hook raises from the code under observation.
+        """
         if self._weights and not self.recording:
             self.run.load(watching.model, watching.names)
         capture = self.run.make_capture(watching)
-        capture.attach()
+        capture.attach(guarded)
         return capture
+
+    @property
+    def replaces(self) -> bool:
+        """Whether the golden's batches take the place of those that are drawn."""
+        return not self.recording and self.settings.batches is Batches.RECORDED
 
     def seed_batch(self, step: int) -> None:
         """Seed the generators for the batch of a step that comes; nothing under ``rng="off"``."""
@@ -128,7 +143,9 @@ class Driven:
             return batch
         self.open = step
         self._kept.append(step)
-        return self.run.take(step, batch)
+        given = self.run.take(step, batch)
+        self._generators = self.run.streams.states()
+        return given
 
     def value(self, kind: Kind, name: str, value: Any) -> None:
         """An output or a loss of the step; numbered where its name is there already."""
@@ -141,6 +158,8 @@ class Driven:
         if self.open is not None and self.run.capture is not None:
             self.run.capture.end_step()
             self.run.settled, self.open = self.open, None
+            if self.run.streams.policy == "off":
+                self.drew = self.drew or not all(map(torch.equal, self._generators, self.run.streams.states()))
 
     def finish(self) -> Comparison | Recorded:
         """Conclude; raises ``ParityFailure`` where the candidate differs, ``UsageError`` where steps are not there."""
@@ -154,7 +173,8 @@ class Driven:
         return self.run.finish()
 
     def abandon(self) -> None:
-        """Give up: nothing is written, the old golden is untouched."""
+        """Give up: nothing is written, the old golden is untouched; what of a step is still to come is not seen."""
+        self.open = None
         self._detach()
         self.run.abandon()
 

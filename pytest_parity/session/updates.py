@@ -110,16 +110,18 @@ class Updates:
     def changes(self, step: int, place: int, recorded: Sequence[str]) -> Sequence[Change]:
         """What an optimizer was set to differently when it stepped; ``recorded`` are their classes."""
         changed = self._changes.get((step, place), ())
-        known, own = [*recorded, ""], [*self._classes(), ""]
+        known, own = [*recorded, ""], [*self.classes, ""]
         theirs, ours = known[min(place, len(recorded))], own[min(place, len(own) - 1)]
         return [("optimizer", theirs, ours), *changed] if theirs and ours and theirs != ours else changed
 
-    def _classes(self) -> list[str]:
+    @property
+    def classes(self) -> list[str]:
+        """The classes of the candidate's optimizers, without their modules."""
         return [] if self.capture is None else [type(optimizer).__name__ for optimizer in self.capture.optimizers]
 
     def differences(self, recorded: Sequence[str]) -> list[Difference]:
         """What the optimizers were set to differently, each setting where it first was; ``recorded`` are their classes."""
-        own = self._classes()
+        own = self.classes
         found = [
             Difference("optimizer", "optimizer", theirs, ours)
             for theirs, ours in zip(recorded, own, strict=False)
