@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,6 @@ from pytest_parity.cli.script import (
     root_of,
     run_script,
 )
-from pytest_parity.errors import UsageError
 
 if TYPE_CHECKING:
     from pytest_parity.cli.common import Subparsers
@@ -67,7 +67,6 @@ def add_parser(subparsers: Subparsers) -> None:
         metavar="DIR",
         help="what a failing check leaves behind (default: .parity)",
     )
-    parser.add_argument("--save", type=Path, metavar="FILE", help="the comparison, as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -76,8 +75,6 @@ def run(args: argparse.Namespace) -> int:
     from pytest_parity.session.script import Plan  # noqa: PLC0415
     from pytest_parity.settings import Batches, Mode  # noqa: PLC0415
 
-    if args.save is not None and not args.save.absolute().parent.is_dir():
-        raise UsageError(f"--save {args.save}: there is no directory {args.save.parent}")
     plan = Plan(
         Mode.CHECK,
         args.case,
@@ -94,7 +91,10 @@ def run(args: argparse.Namespace) -> int:
         coverage=args.coverage,
         replay=tuple(args.replay),
         model=args.model,
+        command=shlex.join(args.behind) or "COMMAND",
     )
-    with Golden.find(Path(plan.root), plan.case) as golden:  # before the script takes its time
+    with Golden.find(
+        Path(plan.root), plan.case, record=repr(plan.recorded_by)
+    ) as golden:  # before the script takes its time
         golden.narrow(plan.keeping.of_golden(golden.steps).steps or ())
     return run_script(args, plan)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from typing import TYPE_CHECKING
 
 from pytest_parity.cli.script import add_script_options, keeping_of, root_of, run_script
@@ -72,5 +73,6 @@ def run(args: argparse.Namespace) -> int:
         all_ranks=args.all_ranks,
         reason=args.reason,
         model=args.model,
+        command=shlex.join(args.behind),
     )
     return run_script(args, plan)

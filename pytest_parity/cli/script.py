@@ -5,20 +5,20 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pytest_parity.cli.common import add_behind, add_json, default_root, write_json
-from pytest_parity.cli.outside import INJECTED, OPTIMIZER, PYTHON
+from pytest_parity.cli.common import add_behind, add_json, default_root, strict
+from pytest_parity.cli.outside import INJECTED
+from pytest_parity.cli.outside.command import die_of, run
+from pytest_parity.cli.outside.told import outcomes_of
 from pytest_parity.cli.terminal import BOLD, GREEN, RED, Style, progress
 from pytest_parity.errors import UsageError
 
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["absolute_names", "add_script_options", "comma_list", "keeping_of", "root_of", "run_script"]
 
-_FORWARDED = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGCONT")
-_FROM_TERMINAL = ("SIGINT", "SIGQUIT")
-"""A terminal sends these to the script too."""
 _TROUBLE = 2
 
 
@@ -58,6 +55,12 @@ def add_script_options(parser: argparse.ArgumentParser) -> None:
         default="",
         metavar="MODULE:ATTR",
         help="where a script keeps its model, where it is not to be looked for",
+    )
+    parser.add_argument(
+        "--save",
+        type=Path,
+        metavar="FILE",
+        help="what came of it as JSON, which --json writes as the last line of stdout",
     )
     add_json(parser)
     add_behind(parser, "COMMAND", "the training script, as it is run without parity: python train.py --epochs 1")
@@ -104,29 +107,28 @@ def absolute_names(names: str | None) -> str | None:
 def run_script(args: argparse.Namespace, plan: Plan) -> int:
     """Run the command; returns its own exit status, or ours where it ended well and the case did not."""
     command = list(args.behind)
+    if args.save is not None and not args.save.absolute().parent.is_dir():
+        raise UsageError(f"--save {args.save}: there is no directory {args.save.parent}")
     if not command:
         raise UsageError(
             f"there is no command; write it behind --, as in parity {args.command} --case NAME -- python train.py"
         )
-    with tempfile.TemporaryDirectory(prefix="parity-") as told:
-        status = _run(command, replace(plan, outcomes=told), Path(told))
-        outcomes, missed = _outcomes(Path(told)), _missed(Path(told), command, status)
+    from pytest_parity.golden.staging import swept  # noqa: PLC0415
+
+    case = Path(plan.root, plan.case)
+    with tempfile.TemporaryDirectory(prefix="parity-") as told, swept(case) if plan.recording else nullcontext():
+        status = run(command, _environment(replace(plan, outcomes=told), Path(told)))
+        outcomes = outcomes_of(Path(told), plan.case, command, status)
     if plan.recording and args.draws and not status and {one.kind for one in outcomes} == {"recorded"}:
         outcomes[0] = replace(outcomes[0], lines=(*outcomes[0].lines, f"  {_floors(args, plan, command)}"))
-    style = Style.of(args.color, sys.stderr)
-    ours = _say(outcomes, missed, style, recording=plan.recording)
-    if args.json:
-        write_json(
-            {
-                "script_status": status,
-                "outcomes": [_plain(one) for one in outcomes],
-                "error": missed if not outcomes else "",
-            }
-        )
-    if getattr(args, "save", None) is not None:
-        args.save.write_text(json.dumps([_plain(one) for one in outcomes], indent=2), encoding="utf-8")
+    ours = _say(outcomes, Style.of(args.color, sys.stderr), recording=plan.recording)
+    found = {"script_status": status, "status": ours, "outcomes": list(map(asdict, outcomes))}
+    if args.json:  # behind what the script has written: one line, the last
+        sys.stdout.write(json.dumps(strict(found), allow_nan=False) + "\n")
+    if args.save is not None:
+        args.save.write_text(json.dumps(strict(found), indent=2, allow_nan=False) + "\n", encoding="utf-8")
     if status < 0:
-        _die_of(-status)
+        die_of(-status)
     return status or ours
 
 
@@ -144,8 +146,7 @@ def _floors(args: argparse.Namespace, plan: Plan, command: Sequence[str]) -> str
                 command, env=_environment(drawn, told), stdin=silent, stdout=silent, stderr=silent, check=False
             )
             advance(1)
-            said = next((one.lines[0] for one in _outcomes(told) if one.lines), "")
-            return said or _missed(told, command, ended.returncode)
+            return outcomes_of(told, plan.case, command, ended.returncode)[0].lines[0]
 
         place = partial(tempfile.TemporaryDirectory, prefix="parity-")
         return put_floors(plan, redrawing(again, place), args.draws)
@@ -158,81 +159,14 @@ def _environment(plan: Plan, told: Path) -> dict[str, str]:
     return {**os.environ, **given}
 
 
-def _run(command: Sequence[str], plan: Plan, told: Path) -> int:
-    sys.stdout.flush()
-    try:
-        script = subprocess.Popen(command, env=_environment(plan, told))  # noqa: S603  what the user asks for
-    except OSError as error:
-        raise UsageError(f"{command[0]} cannot be run: {error.strerror or error}") from None
-    with _passing_on(script):
-        return script.wait()
-
-
-@contextmanager
-def _passing_on(script: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Signals are the script's; those of a terminal it gets by itself."""
-
-    def pass_on(number: int, _frame: FrameType | None) -> None:
-        script.send_signal(number)
-
-    terminal = sys.stdin is not None and sys.stdin.isatty()
-    chosen: dict[str, Any] = dict.fromkeys(_FORWARDED, pass_on)
-    chosen |= dict.fromkeys(_FROM_TERMINAL, signal.SIG_IGN if terminal else pass_on)
-    before = {
-        number: signal.signal(number, handler)
-        for name, handler in chosen.items()
-        if (number := getattr(signal, name, None)) is not None
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _die_of(number: int) -> None:
-    """End as the script ended, so that a shell sees the signal."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    signal.signal(number, signal.SIG_DFL)
-    os.kill(os.getpid(), number)
-
-
-def _outcomes(told: Path) -> list[Outcome]:
-    from pytest_parity.session.script import Outcome  # noqa: PLC0415
-
-    read = (json.loads(path.read_text(encoding="utf-8")) for path in told.glob("outcome.*.json"))
-    found = [Outcome(**{**one, "lines": tuple(one["lines"])}) for one in read]
-    return sorted(found, key=lambda one: one.rank)
-
-
-def _missed(told: Path, command: Sequence[str], status: int) -> str:
-    """Why there is no outcome, as far as the script came."""
-    how = f"it was ended by signal {-status}" if status < 0 else f"it ended with status {status}"
-    missing = told / "not_installed"
-    if missing.exists():
-        return f"pytest-parity is not there for the script's Python: {missing.read_text(encoding='utf-8')}; install it there"
-    if not (told / PYTHON).exists():
-        return (
-            f"no Python of {command[0]!r} has looked at us: nothing of it was Python, or it ran isolated (python -I, -E, -S), "
-            "or without our PYTHONPATH"
-        )
-    if list(told.glob("claimed.*")):
-        return f"the script was killed, or left by os._exit, before the last step that is kept was over: {how}"
-    if (told / OPTIMIZER).exists():
-        return f"the script made an optimizer and trained nothing: {how}"
-    return f"the script made no torch.optim.Optimizer and fitted no Lightning trainer: {how}"
-
-
-def _say(outcomes: Sequence[Outcome], missed: str, style: Style, *, recording: bool) -> int:
+def _say(outcomes: Sequence[Outcome], style: Style, *, recording: bool) -> int:
     """Say what came of it, on stderr: the output is the script's. Returns our exit status."""
     kinds = {outcome.kind for outcome in outcomes}
     lines = [line for outcome in outcomes for line in _of(outcome, style, several=len(outcomes) > 1)]
-    if not outcomes:
-        what = "recorded" if recording else "compared"
-        lines = [style(f"nothing was {what}: {missed}", RED)]
+    if kinds == {"error"}:
+        lines.insert(0, style(f"nothing was {'recorded' if recording else 'compared'}", RED))
     sys.stderr.write("".join(f"{line}\n" for line in [style("parity", BOLD), *lines]))
-    if not outcomes or "error" in kinds:
+    if "error" in kinds:
         return _TROUBLE
     return 1 if "failed" in kinds else 0
 
@@ -242,9 +176,3 @@ def _of(outcome: Outcome, style: Style, *, several: bool) -> list[str]:
     if lines:
         lines[0] = style(lines[0], GREEN if outcome.kind in {"passed", "recorded"} else RED)
     return [f"rank {outcome.rank}:", *lines] if several else lines
-
-
-def _plain(outcome: Outcome) -> dict[str, Any]:
-    from dataclasses import asdict  # noqa: PLC0415
-
-    return asdict(outcome)

@@ -12,22 +12,35 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-__all__ = ["INJECTED", "OPTIMIZER", "PYTHON", "install"]
+__all__ = ["INJECTED", "MISSING", "OPTIMIZER", "PYTHON", "forget", "install"]
 
 INJECTED = Path(__file__).parent / "injected"
 """What stands first on the path of the script's processes."""
-PYTHON, OPTIMIZER = "python", "optimizer"
-"""Files that say how far the script came: a Python of ours, an optimizer."""
+PYTHON, OPTIMIZER, MISSING = "python", "optimizer", "missing"
+"""Files that say how far the script came: a Python that has us, an optimizer, a Python that has not."""
 
 _WHERE = "torch.optim.optimizer"
+_NOTICING: list[tuple[Any, Callable[..., None]]] = []
+"""The class that tells, and its own ``__init__``."""
 
 
 def install() -> None:
     """Have this process tell of its optimizers; nothing is imported yet."""
     told = Path(os.environ["PARITY_OUTCOMES"])
-    if told.is_dir():  # else it is a process that has outlived the command
-        (told / PYTHON).touch()
+    if not told.is_dir():  # a process that has outlived the command
+        return
+    (told / PYTHON).touch()
+    if _WHERE in sys.modules:  # someone was before us
+        _notice_optimizers(sys.modules[_WHERE])
+    else:
         sys.meta_path.insert(0, _AfterImport(_WHERE, _notice_optimizers))
+
+
+def forget() -> None:
+    """Have this process tell of no more optimizers: torch is as it was."""
+    while _NOTICING:
+        optimizer, own = _NOTICING.pop()
+        optimizer.__init__ = own
 
 
 def _notice_optimizers(module: ModuleType) -> None:
@@ -41,6 +54,7 @@ def _notice_optimizers(module: ModuleType) -> None:
         notice(self)
 
     module.Optimizer.__init__ = __init__
+    _NOTICING.append((module.Optimizer, made))
 
 
 class _AfterImport:

@@ -1,31 +1,24 @@
-"""The loop of a script that is no Lightning's: its steps are told by its optimizers, its model's calls, its data loaders.
-
-A step begins with the first call of the model in training, and ends when all optimizers have stepped and the model is
-called again, or when a batch is drawn: so with gradient accumulation a step is one batch, as in a loop over a loader.
-"""
+"""The loop of a script that is no Lightning's: what its process tells of optimizers, calls and batches drives a case."""
 
 from __future__ import annotations
 
-import atexit
 import copy
-import functools
-import gc
-import os
 import sys
-from collections.abc import Callable, Iterable
-from contextlib import suppress
-from dataclasses import replace
-from types import TracebackType
+from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary, ref
 
 import torch
 from torch.utils.data import dataloader
 
+from pytest_parity.capture import pack
 from pytest_parity.cli.outside import OPTIMIZER
-from pytest_parity.errors import ParityError, ParityFailure, UsageError
-from pytest_parity.session.driven import Driven
-from pytest_parity.session.script import DRIVERS, Outcome, Plan
-from pytest_parity.settings import Batches
+from pytest_parity.cli.outside.case import Case
+from pytest_parity.cli.outside.root import named_root, not_found, parameters, root_of, unobserved
+from pytest_parity.cli.outside.steps import Steps
+from pytest_parity.errors import CaptureError, UsageError
+from pytest_parity.report.words import amount
+from pytest_parity.session.script import DRIVERS, Plan
 from pytest_parity.site import Kind
 
 __all__ = ["Loop", "notice"]
@@ -35,226 +28,225 @@ _LOOPS: list[Loop] = []
 
 def notice(optimizer: torch.optim.Optimizer) -> None:
     """An optimizer was made: the first one in a process says that it trains."""
-    plan = Plan.from_environment()
-    if plan is None or DRIVERS:
-        return
     if not _LOOPS:
+        plan = Plan.from_environment()
+        if plan is None or DRIVERS:
+            return
         plan.tell(OPTIMIZER)
         _LOOPS.append(Loop(plan))
-    _LOOPS[0].optimizers.append(optimizer)
+    _LOOPS[0].made(optimizer)
 
 
-class Loop:
-    """One process's training: what of torch is wrapped is put back when it is over."""
+class Loop(Case):
+    """One process's training: what of torch is wrapped is put back when its last step that is kept is over."""
 
     def __init__(self, plan: Plan) -> None:
-        self.optimizers: list[torch.optim.Optimizer] = []
-        self._plan = plan
-        self._rank = int(os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or 0)
-        self._process = os.getpid()
-        self._driven: Driven | None = None
+        super().__init__(plan)
+        self._optimizers: list[ref[torch.optim.Optimizer]] = []
+        self._first = ""
         self._root: torch.nn.Module | None = None
-        self._batch: Any = None
-        self._step = 0
-        self._in_step = False
-        self._called = False
-        self._watched: set[torch.optim.Optimizer] = set()
-        self._stepped: set[torch.optim.Optimizer] = set()
-        self._raised: BaseException | None = None
-        self._undo: list[Callable[[], None]] = []
-        self._unwrap_calls = self._wrap(torch.nn.Module, "__call__", self._on_call)
-        self._wrap(torch.Tensor, "backward", self._on_backward)
-        iterator = dataloader._BaseDataLoaderIter  # noqa: SLF001  what every loader's iterator is
-        self._wrap(iterator, "__init__", self._on_iterator)
-        self._wrap(iterator, "__next__", self._on_draw)
-        self._hook, sys.excepthook = sys.excepthook, self._on_exception
-        atexit.register(self._at_exit)
-        self._open()
+        self._steps = Steps()
+        self._number = 0
+        self._loaders: WeakKeyDictionary[Any, ref[Any]] = WeakKeyDictionary()
+        self._scaled: tuple[torch.Tensor, torch.Tensor] | None = None
+        if self._open():
+            self._listen()
 
-    # what is told of by torch
+    @property
+    def _begun(self) -> bool:
+        return self._root is not None
 
-    def _wrap(self, owner: type, name: str, around: Callable[..., Any]) -> Callable[[], None]:
-        own = getattr(owner, name)
+    def made(self, optimizer: torch.optim.Optimizer) -> None:
+        """An optimizer was made."""
+        self._first = self._first or type(optimizer).__name__
+        if self._driven is not None:
+            self._optimizers.append(ref(optimizer))
+            if self._root is not None and not _held(self._root).isdisjoint(map(id, parameters(optimizer))):
+                self._notes[
+                    f"not observed: a further optimizer of the model ({type(optimizer).__name__}), made after training began"
+                ] = None
 
-        @functools.wraps(own)
-        def wrapped(self_: Any, *args: Any, **kwargs: Any) -> Any:
-            return around(functools.partial(own, self_), self_, *args, **kwargs)
+    # from the beginning to the model
 
-        def undo() -> None:
-            setattr(owner, name, own)
-
-        setattr(owner, name, wrapped)
-        self._undo.append(undo)
-        return undo
+    def _listen(self) -> None:
+        put, iterator = self._wraps.put, dataloader._BaseDataLoaderIter  # noqa: SLF001  what every loader's iterator is
+        self._calls_unwrapped = put(torch.nn.Module, "__call__", self._on_call)
+        put(torch.autograd, "backward", self._on_backward)
+        put(torch.amp.GradScaler, "scale", self._on_scale)
+        put(torch.amp.GradScaler, "step", self._on_scaler_step)
+        put(iterator, "__init__", self._on_iterator)
+        put(iterator, "__next__", self._on_draw)
 
     def _on_call(self, call: Callable[..., Any], module: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
-        if self._root is None and self._driven is not None and torch.is_grad_enabled() and not DRIVERS:
+        if self._root is None and self._driven is not None and torch.is_grad_enabled():
             self._guarded(lambda: self._look_for_root(module))
-        return call(*args, **kwargs)
+        return call(module, *args, **kwargs)
 
-    def _on_backward(self, call: Callable[..., Any], loss: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        if self._in_step and self._driven is not None and loss.numel() == 1:
-            self._driven.value(Kind.LOSS, "loss", loss.detach())
-        return call(*args, **kwargs)
+    def _look_for_root(self, module: torch.nn.Module) -> None:
+        alive = self._alive()
+        if not alive:
+            return
+        root = named_root(self._plan.model) if self._plan.model else root_of(alive[0], module)
+        if root is None or all(one is not module for one in root.modules()):
+            return
+        self._root = root
+        self._calls_unwrapped()
+        self._watch()
 
-    def _on_iterator(self, call: Callable[..., Any], _iterator: Any, *args: Any, **kwargs: Any) -> Any:
-        self._seed()
-        return call(*args, **kwargs)
+    def _alive(self) -> list[torch.optim.Optimizer]:
+        return [one for known in self._optimizers if (one := known()) is not None]
 
-    def _on_draw(self, call: Callable[..., Any], _iterator: Any, *args: Any, **kwargs: Any) -> Any:
-        if self._in_step and self._called:
-            self._end()
-        self._seed()
-        batch = call(*args, **kwargs)
-        if self._driven is not None and not self._in_step:
-            with suppress(Exception):  # what cannot be copied is not seen
-                self._batch = copy.deepcopy(batch)
+    def _watch(self) -> None:
+        assert self._driven is not None
+        assert self._root is not None
+        held = _held(self._root)
+        own = [one for one in self._alive() if not held.isdisjoint(map(id, parameters(one)))]
+        self._steps.optimizers.update(own)
+        capture = self._driven.watch(self._plan.watching(self._root, tuple(own)), guarded=self._hook)
+        for optimizer in own:
+            self._wraps.later(optimizer.register_step_post_hook(self._on_step).remove)
+        capture.modules.on_outermost_call = lambda: self._guarded(self._on_outermost_call)
+
+    # what is told
+
+    def _on_iterator(self, call: Callable[..., Any], iterator: Any, loader: Any, *args: Any, **kwargs: Any) -> Any:
+        self._loaders[iterator] = ref(loader)
+        self._guarded(self._seed)
+        return call(iterator, loader, *args, **kwargs)
+
+    def _on_draw(self, call: Callable[..., Any], iterator: Any, *args: Any, **kwargs: Any) -> Any:
+        known = self._loaders.get(iterator, lambda: None)()
+        loader = iterator if known is None else known  # one that nobody holds any more is as good as its iterator
+        if self._steps.ends_with_draw(loader):
+            self._guarded(self._end)
+        self._guarded(self._seed)
+        try:
+            batch = call(iterator, *args, **kwargs)
+        except StopIteration:
+            self._steps.exhausted(iterator)
+            raise
+        self._guarded(lambda: self._drew(iterator, loader, batch))
         return batch
 
-    def _on_step(self, optimizer: torch.optim.Optimizer, _args: Any, _kwargs: Any) -> None:
-        self._stepped.add(optimizer)
+    def _drew(self, iterator: Any, loader: Any, batch: Any) -> None:
+        if not self._steps.open:
+            self._steps.drew(iterator, loader, self._kept(batch))
+
+    def _kept(self, batch: Any) -> Any:
+        """A copy of a batch, which the script may change before its model is called."""
+        try:
+            pack(batch, "a batch of the loader")
+            return copy.deepcopy(batch)
+        except CaptureError as error:
+            self._notes[f"the batches are not kept: {error}"] = None
+        except Exception as error:  # noqa: BLE001  whatever copying a tensor or an object of the script's raises
+            self._notes[f"the batches are not kept: they cannot be copied ({error})"] = None
+        return None
 
     def _on_outermost_call(self) -> None:
         assert self._root is not None
-        if self._in_step and self._stepped.issuperset(self._watched):
+        training, gradients = self._root.training, torch.is_grad_enabled()
+        if self._steps.ends_with_call(training=training):
             self._end()
-        if self._driven is not None and torch.is_grad_enabled() and self._root.training:
-            if not self._in_step:
-                self._begin()
-            self._called = True
+        if self._driven is not None and self._steps.begins_with_call(training=training, gradients=gradients):
+            batch = self._steps.begin(training=training)
+            if batch is None and not self._driven.recording:
+                self._miss_batch()
+            self._driven.begin(self._number, batch)
+            self._number += 1
 
-    def _on_exception(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        self._raised = error
-        self._hook(kind, error, trace)
+    def _miss_batch(self) -> None:
+        """Say why a batch of the golden's has no counterpart."""
+        assert self._driven is not None
+        golden = getattr(self._driven.run, "golden", None)
+        if golden is not None and golden.manifest["steps"].get(str(self._number), {}).get("batch") is not None:
+            self._notes[
+                "the script draws no batch from a torch DataLoader, so that none can be compared; what its model is called "
+                "with is: leave the batches out with --ignore 'batch/*'"
+            ] = None
+
+    def _on_scale(self, call: Callable[..., Any], scaler: Any, outputs: Any) -> Any:
+        scaled = call(scaler, outputs)
+        if isinstance(outputs, torch.Tensor):
+            self._scaled = (scaled, outputs)
+        return scaled
+
+    def _on_backward(self, call: Callable[..., Any], tensors: Any, *args: Any, **kwargs: Any) -> Any:
+        if self._steps.open:
+            self._steps.trained = True
+            loss = self._scaled[1] if self._scaled is not None and self._scaled[0] is tensors else tensors
+            if isinstance(loss, torch.Tensor) and loss.numel() == 1:
+                self._guarded(lambda: self._loss(loss.detach()))
+        self._scaled = None
+        return call(tensors, *args, **kwargs)
+
+    def _loss(self, loss: torch.Tensor) -> None:
+        if self._driven is not None:
+            self._driven.value(Kind.LOSS, "loss", loss)
+
+    def _on_scaler_step(self, call: Callable[..., Any], scaler: Any, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
+        result = call(scaler, optimizer, *args, **kwargs)
+        if optimizer in self._steps.optimizers and self._steps.open:
+            self._steps.stepped(optimizer)  # also where it was skipped
+        return result
+
+    def _on_step(self, optimizer: torch.optim.Optimizer, _args: Any, _kwargs: Any) -> None:
+        if not self._steps.stepped(optimizer) and self._driven is not None:
+            self._number += 1
+            self._notes[
+                f"step {self._number - 1} began unseen: the script went on training with another loader or in another mode"
+            ] = None
 
     # what comes of it
 
-    def _open(self) -> None:
-        """Open the case, before anything is trained."""
-        plan = self._plan.for_rank(self._rank)
-        if plan is None or not plan.claim(self._rank):
-            self._let_go()
-            return
-        self._plan = plan
-        try:
-            if plan.draw is not None:
-                plan = replace(plan, batches=Batches.UNSEEN)
-            if plan.batches is Batches.RECORDED:
-                raise UsageError(
-                    "--batches recorded: a batch can be put in the place of a script's own under Lightning only; elsewhere "
-                    "the script's own are compared (--batches own), or write the loop with pytest_parity.check"
-                )
-            self._driven = plan.driven()
-        except ParityError as error:
-            self._fail(error)
-
-    def _look_for_root(self, module: torch.nn.Module) -> None:
-        root = _named(self._plan.model) if self._plan.model else _root(self.optimizers[0], module)
-        if root is None or not root.training or all(one is not module for one in root.modules()):
-            return
-        assert self._driven is not None
-        held = {id(parameter) for parameter in root.parameters()}
-        self._watched = {one for one in self.optimizers if not held.isdisjoint(map(id, _parameters(one)))}
-        self._root = root
-        self._unwrap_calls()
-        ordered = tuple(one for one in self.optimizers if one in self._watched)
-        capture = self._driven.watch(self._plan.watching(root, ordered))
-        for optimizer in ordered:
-            self._undo.append(optimizer.register_step_post_hook(self._on_step).remove)
-        capture.modules.on_outermost_call = lambda: self._guarded(self._on_outermost_call)
-
     def _seed(self) -> None:
-        if self._driven is not None and not self._in_step:
-            self._driven.seed_batch(self._step)
-
-    def _begin(self) -> None:
-        assert self._driven is not None
-        self._in_step, self._called = True, False
-        self._stepped.clear()
-        batch, self._batch = self._batch, None
-        self._driven.begin(self._step, batch)
-        self._step += 1
+        if self._driven is not None and not self._steps.open:
+            self._driven.seed_batch(self._number)
 
     def _end(self) -> None:
-        self._in_step = False
-        if self._driven is not None:
-            self._driven.end()
-            if self._driven.over:
-                self._conclude()
-
-    def _conclude(self) -> None:
-        driven, self._driven = self._driven, None
-        self._let_go()
-        if driven is not None:
-            outcome, _ = Outcome.of(driven, rank=self._rank)
-            outcome.leave(self._plan)
-
-    def _guarded(self, action: Callable[[], None]) -> None:
-        """What goes wrong with us is told at the end, and does not end the script."""
-        try:
-            action()
-        except ParityFailure:
-            self._conclude()
-        except ParityError as error:
-            self._fail(error)
-
-    def _fail(self, error: ParityError) -> None:
-        driven, self._driven = self._driven, None
-        self._let_go()
-        if driven is not None:
-            driven.abandon()
-        Outcome.error(error, self._plan, self._rank).leave(self._plan)
-
-    def _let_go(self) -> None:
-        while self._undo:
-            self._undo.pop()()
-
-    def _at_exit(self) -> None:
-        if os.getpid() != self._process or self._driven is None or DRIVERS:
+        counts = self._steps.end()
+        if self._driven is None:
             return
-        case = self._plan.case
-        if self._raised is not None:
-            raised = f"{type(self._raised).__name__}: {self._raised}"
-            self._fail(UsageError(f"{case}: the script ended in {raised} after {self._step} steps"))
+        if not counts:
+            self._begin_anew()
+            return
+        self._driven.end()
+        if self._driven.over:
+            self._conclude(self._besides())
+
+    def _begin_anew(self) -> None:
+        """What was observed was no step: the model was tried, before it was trained."""
+        assert self._driven is not None
+        self._driven.abandon()
+        self._number = 0
+        self._driven = self._plan.driven()
+        self._watch()
+
+    def _besides(self) -> str:
+        return "" if self._root is None else unobserved(self._root, self._alive())
+
+    def _finish(self) -> None:
+        case, error = self._plan.case, sys.exc_info()[1]
+        if error is not None:  # in a process of multiprocessing
+            self._ended_in = f"in {type(error).__name__}: {error}"
+        if self._ended_in:
+            done = self._number - (self._steps.open and not self._steps.complete)
+            self._fail(UsageError(f"{case}: the script ended {self._ended_in} after {amount(done, 'step')}"))
         elif self._root is None:
+            self._fail(UsageError(f"{case}: {not_found(self._plan.model, self._first)}"), idle=True)
+        elif not self._steps.settled and not self._steps.trained:
+            name = type(self._root).__name__
             self._fail(
                 UsageError(
-                    f"{case}: the script has an optimizer ({type(self.optimizers[0]).__name__}), and no model that holds its "
-                    "parameters was called in training mode, with gradients; name the model: --model MODULE:ATTRIBUTE, "
-                    "as in --model __main__:model"
-                )
+                    f"{case}: the script's model ({name}) was called, and never trained: neither backward nor a step of its "
+                    "optimizer was seen"
+                ),
+                idle=True,
             )
         else:
-            self._conclude()
+            self._steps.end()
+            self._conclude(self._besides())
 
 
-def _root(optimizer: torch.optim.Optimizer, called: torch.nn.Module) -> torch.nn.Module | None:
-    """The outermost model that holds an optimizer's parameters; raises ``UsageError`` where there are several."""
-    wanted = set(map(id, _parameters(optimizer)))
-    modules = [one for one in gc.get_objects() if issubclass(type(one), torch.nn.Module)]
-    holding = [one for one in modules if wanted & {id(parameter) for parameter in one.parameters()}]
-    inner = {id(child) for one in holding for child in one.modules() if child is not one}
-    roots = [one for one in holding if id(one) not in inner and any(child is called for child in one.modules())]
-    whole = [one for one in roots if wanted <= {id(parameter) for parameter in one.parameters()}]
-    roots = whole or roots
-    if len(roots) > 1:
-        raise UsageError(
-            f"{len(roots)} models hold parameters of the script's first optimizer, a {type(optimizer).__name__}: "
-            f"{', '.join(type(one).__name__ for one in roots)}; name one: --model MODULE:ATTRIBUTE, as in --model __main__:model"
-        )
-    return roots[0] if roots else None
-
-
-def _named(name: str) -> torch.nn.Module | None:
-    """The script's model by name, once it is there."""
-    module, _, attribute = name.partition(":")
-    found: Any = sys.modules.get(module)
-    for part in attribute.split("."):
-        found = getattr(found, part, None)
-    if found is not None and not isinstance(found, torch.nn.Module):
-        raise UsageError(f"--model {name}: it is a {type(found).__name__}, and a torch.nn.Module is needed")
-    return found
-
-
-def _parameters(optimizer: torch.optim.Optimizer) -> Iterable[torch.Tensor]:
-    return (parameter for group in optimizer.param_groups for parameter in group["params"])
+def _held(module: torch.nn.Module) -> set[int]:
+    return {id(parameter) for parameter in module.parameters()}

@@ -24,8 +24,9 @@ def _look() -> None:
     try:
         from pytest_parity.cli.outside import install  # noqa: PLC0415
     except ImportError as error:
-        told = Path(os.environ["PARITY_OUTCOMES"], "not_installed")
-        told.write_text(f"{sys.executable}: {error}", encoding="utf-8")
+        told = Path(os.environ["PARITY_OUTCOMES"])
+        if told.is_dir():
+            (told / f"missing.{os.getpid()}").write_text(f"{sys.executable}: {error}", encoding="utf-8")
     else:
         install()
 
