@@ -279,7 +279,7 @@ class Difference:
     """A setting that had another value in the golden's run; values are as they are shown."""
 
     about: str
-    """``constant`` of a module, ``optimizer``, or ``config``."""
+    """``constant`` of a module, ``optimizer``, ``config``, or ``streams``."""
     name: str
     golden: str
     here: str

@@ -101,4 +101,10 @@ class Settings:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     recorded_by: str = "pytest --parity-record"
     """What someone types to record the case, as messages say it."""
+    memory_by: str = "the ini option parity_memory"
+    """The same of ``memory``; empty where it is fixed."""
+    watched_by: str = "watch"
+    """What takes ``tolerances=`` for captured kinds."""
+    dtype_by: str = "@pytest.mark.parity(allow_dtype=True), or allow_dtype = true in a profile"
+    """What someone types to have another dtype's values compared; empty where that cannot be had."""
     volatile: Volatile | None = None

@@ -13,7 +13,7 @@ import torch
 from pytest_parity.errors import ParityFailure
 from pytest_parity.golden import Golden
 from pytest_parity.result import Comparison
-from pytest_parity.session import Parity
+from pytest_parity.session.parity import Parity
 from pytest_parity.settings import MarkerOptions, Mode, Settings
 from pytest_parity.site import Kind, Site
 

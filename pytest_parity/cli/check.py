@@ -15,9 +15,12 @@ from pytest_parity.cli.script import (
     root_of,
     run_script,
 )
+from pytest_parity.golden.cases import MANIFEST
+from pytest_parity.golden.manifest import read_manifest
 
 if TYPE_CHECKING:
     from pytest_parity.cli.common import Subparsers
+    from pytest_parity.session.plan import Plan
 
 __all__ = ["add_parser", "run"]
 
@@ -71,8 +74,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check."""
-    from pytest_parity.golden.reader import Golden  # noqa: PLC0415
-    from pytest_parity.session.script import Plan  # noqa: PLC0415
+    from pytest_parity.session.plan import Plan  # noqa: PLC0415
     from pytest_parity.settings import Batches, Mode  # noqa: PLC0415
 
     plan = Plan(
@@ -93,8 +95,19 @@ def run(args: argparse.Namespace) -> int:
         model=args.model,
         command=shlex.join(args.behind) or "COMMAND",
     )
-    with Golden.find(
-        Path(plan.root), plan.case, record=repr(plan.recorded_by)
-    ) as golden:  # before the script takes its time
-        golden.narrow(plan.keeping.of_golden(golden.steps).steps or ())
+    _look_ahead(plan)
     return run_script(args, plan)
+
+
+def _look_ahead(plan: Plan) -> None:
+    """Raise what opening the golden would, before the script takes its time; torch is left out where all is well."""
+    path = Path(plan.root, plan.case)
+    if (path / MANIFEST).is_file():
+        steps = tuple(sorted(map(int, read_manifest(path)["steps"])))
+        chosen = plan.keeping.of_golden(steps).steps
+        if chosen and set(chosen) <= set(steps):
+            return
+    from pytest_parity.golden.reader import Golden  # noqa: PLC0415
+
+    with Golden.find(Path(plan.root), plan.case, record=repr(plan.recorded_by)) as golden:
+        golden.narrow(plan.keeping.of_golden(golden.steps).steps or ())

@@ -25,6 +25,7 @@ __all__ = [
     "places",
     "say",
     "size_on_disk",
+    "step_list",
     "strict",
     "write_json",
 ]
@@ -48,6 +49,17 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 def add_behind(parser: argparse.ArgumentParser, what: str, explained: str) -> None:
     """What stands behind ``--``, for a command that is among ``BEHIND``: ``args.behind``, word by word."""
     parser.add_argument("behind", nargs="*", metavar=f"-- {what}", help=explained)
+
+
+def step_list(text: str) -> tuple[int, ...]:
+    """``0,1,2`` or ``0-4,10`` as numbers, as argparse converts an option's value."""
+    found: list[int] = []
+    for part in text.split(","):
+        first, dash, last = (word.strip() for word in part.partition("-"))
+        if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
+            raise argparse.ArgumentTypeError(f"{text!r} is no list of steps; write 0,1,2 or 0-4,10")
+        found += range(int(first), int(last or first) + 1)
+    return tuple(found)
 
 
 def default_root(root: Path | None) -> Path:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_parity.cli.common import add_json, add_root, open_golden, say, strict, write_json
+from pytest_parity.cli.common import add_json, add_root, open_golden, say, step_list, strict, write_json
 from pytest_parity.cli.models import add_names, names_of
 from pytest_parity.cli.terminal import BOLD, GREEN, RED, Style, progress
 from pytest_parity.errors import UsageError
@@ -44,7 +44,12 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("reference", metavar="REF", help="the reference's recording")
     parser.add_argument("candidate", metavar="CAND", help="the candidate's recording")
     parser.add_argument(
-        "--step", action="append", type=_steps, metavar="N", help="this step alone; repeatable, or a list: 0,1"
+        "--step",
+        "--steps",
+        action="append",
+        type=step_list,
+        metavar="LIST",
+        help="these steps alone: 0, or 0,1,2 or 0-4,10; repeatable",
     )
     parser.add_argument("--kind", action="append", metavar="KIND", help="this kind alone (gradient, ...); repeatable")
     parser.add_argument(
@@ -116,14 +121,6 @@ def _lines(survey: Survey, style: Style) -> Iterable[str]:
     yield ""
     yield style(line, BOLD, GREEN if survey.comparison.passed else RED)
     yield from below
-
-
-def _steps(text: str) -> list[int]:
-    """``0,1`` as numbers."""
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() for part in parts):
-        raise argparse.ArgumentTypeError(f"{text!r} is no step; write --step 0, or --step 0,1")
-    return [int(part) for part in parts]
 
 
 def _check_save(path: Path) -> None:

@@ -58,7 +58,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Record."""
-    from pytest_parity.session.script import Plan  # noqa: PLC0415
+    from pytest_parity.session.plan import Plan  # noqa: PLC0415
     from pytest_parity.settings import Mode  # noqa: PLC0415
 
     plan = Plan(

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_parity.cli.common import add_behind, add_json, default_root, strict
+from pytest_parity.cli.common import add_behind, add_json, default_root, step_list, strict
 from pytest_parity.cli.outside import INJECTED
 from pytest_parity.cli.outside.command import die_of, run
 from pytest_parity.cli.outside.told import outcomes_of
@@ -23,8 +23,7 @@ from pytest_parity.cli.terminal import BOLD, GREEN, RED, Style, progress
 from pytest_parity.errors import UsageError
 
 if TYPE_CHECKING:
-    from pytest_parity.session.driven import Keeping
-    from pytest_parity.session.script import Outcome, Plan
+    from pytest_parity.session.plan import Keeping, Outcome, Plan
 
 __all__ = ["absolute_names", "add_script_options", "comma_list", "keeping_of", "root_of", "run_script"]
 
@@ -37,7 +36,7 @@ def add_script_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ref", type=Path, metavar="DIR", help="where the goldens are (default: environment PARITY_REF, then golden/)"
     )
-    parser.add_argument("--steps", type=_steps, metavar="LIST", help="these steps, from 0: 0,1,2 or 0-4,10,20")
+    parser.add_argument("--steps", type=step_list, metavar="LIST", help="these steps, from 0: 0,1,2 or 0-4,10,20")
     parser.add_argument("--first", type=_count, metavar="N", help="the first N steps that the script runs")
     parser.add_argument("--every", type=_count, metavar="N", help="every N-th step; with --first, of the first so many")
     parser.add_argument(
@@ -66,16 +65,6 @@ def add_script_options(parser: argparse.ArgumentParser) -> None:
     add_behind(parser, "COMMAND", "the training script, as it is run without parity: python train.py --epochs 1")
 
 
-def _steps(text: str) -> tuple[int, ...]:
-    found: list[int] = []
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()) or (dash and int(last) < int(first)):
-            raise argparse.ArgumentTypeError(f"{text!r} is no list of steps; write 0,1,2 or 0-4,10")
-        found += range(int(first), int(last or first) + 1)
-    return tuple(found)
-
-
 def _count(text: str) -> int:
     if not text.isdigit() or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} is no number of steps, which is at least 1")
@@ -89,7 +78,7 @@ def comma_list(text: str) -> tuple[str, ...]:
 
 def keeping_of(args: argparse.Namespace) -> Keeping:
     """Which steps are asked for."""
-    from pytest_parity.session.driven import Keeping  # noqa: PLC0415
+    from pytest_parity.session.plan import Keeping  # noqa: PLC0415
 
     return Keeping.of(args.steps, every=args.every, first=args.first)
 

@@ -8,8 +8,8 @@ from typing import Any
 from pytest_parity.compare.valid import Valid
 from pytest_parity.errors import UsageError
 from pytest_parity.lightning.fit import FitCallback
-from pytest_parity.session.driven import Keeping
-from pytest_parity.session.script import Plan
+from pytest_parity.session.plan import Keeping, Plan
+from pytest_parity.session.script import driven_by
 from pytest_parity.settings import Batches, Mode
 
 __all__ = ["ParityCheck", "ParityRecord", "handed"]
@@ -129,5 +129,5 @@ def handed() -> list[Any]:
     plan = Plan.from_environment()
     if plan is None:
         return []
-    plan.driven_by("lightning")
+    driven_by("lightning")
     return [(ParityRecord if plan.recording else ParityCheck).of_plan(plan, handed=True)]

@@ -17,7 +17,8 @@ from pytest_parity.lightning.settings import trainer_settings
 from pytest_parity.lightning.steps import Steps, T
 from pytest_parity.result import Comparison, Recorded
 from pytest_parity.session.driven import Driven
-from pytest_parity.session.script import Outcome, Plan
+from pytest_parity.session.plan import Outcome, Plan
+from pytest_parity.session.script import concluded, for_rank, open_case, watching
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -83,7 +84,7 @@ class FitCallback:
         self._drop()
         self._error = self._broken = self.comparison = self.recorded = None
         self._rank = trainer.global_rank
-        plan = self._plan.for_rank(self._rank)
+        plan = for_rank(self._plan, self._rank)
         if plan is None or (self._handed and not plan.claim(self._rank)):
             return
         self._here = plan
@@ -159,13 +160,13 @@ class FitCallback:
                 f"{self.case}: a trainer has one ParityRecord or ParityCheck, and this one has another besides, of "
                 f"{others[0].case}; what each has loaded and seeded would be in the other's way: fit once for each"
             )
-        self._driven = replace(self._here, config=trainer_settings(trainer)).driven()
+        self._driven = open_case(replace(self._here, config=trainer_settings(trainer)))
 
     def _watch(self, trainer: Any, model: Any) -> None:
         if self._driven is None:
             return
-        watching = self._here.watching(model, tuple(trainer.optimizers))
-        self._driven.watch(watching, guarded=self._hook if self._handed else unguarded)
+        watched = watching(self._here, model, tuple(trainer.optimizers))
+        self._driven.watch(watched, guarded=self._hook if self._handed else unguarded)
         self._steps = Steps(self._driven, trainer, model, self._guarded)
         self._steps.attach()
 
@@ -220,7 +221,7 @@ class FitCallback:
         if driven is None:
             return
         try:
-            outcome, result = Outcome.of(driven, rank=self._rank)
+            outcome, result = concluded(driven, rank=self._rank)
         except BaseException:
             with suppress(OSError):
                 driven.abandon()
@@ -229,7 +230,7 @@ class FitCallback:
             self.comparison = result.comparison
         elif isinstance(result, Comparison):
             self.comparison = result
-        elif isinstance(result, Recorded):
+        elif isinstance(result, Recorded) and result.sites:
             self.recorded = result
         if self._handed:
             outcome.leave(self._plan)

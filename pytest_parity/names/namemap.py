@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -73,12 +73,25 @@ class NameMap:
     def _of(cls, rules: Sequence[Rule]) -> NameMap:
         return cls(RuleTable.of(rules), tuple(rules))
 
-    def about(self, tensors: Iterable[str]) -> NameMap:
-        """The rules that speak of these names of tensors alone, for where nothing is known of modules and their calls."""
+    def about(self, candidate: Iterable[str], reference: Collection[str] | None = None) -> NameMap:
+        """The rules that speak of these names, and lead to one of the reference's where those are given.
+
+        For where little is known of a model, as of its tensors alone: a rule about anything else is no slip there.
+        """
         if self.function is not None:
             return self
-        matched = {id(rule) for name in tensors for rule, _ in self.table.matches(name)}
-        return self._of([rule for rule in self.rules if id(rule) in matched])
+        kept = {
+            id(rule)
+            for name in candidate
+            for rule, target in self._speaking_of(name)
+            if reference is None or any(leaf in reference for leaf in _leaves(target))
+        }
+        return self._of([rule for rule in self.rules if id(rule) in kept])
+
+    def _speaking_of(self, name: str) -> Iterator[tuple[Rule, Target]]:
+        yield from self.table.matches(name)
+        for call in self.table.calls:
+            yield from self.table.call_matches(name, call)
 
     def translate(self, path: str) -> Target:
         """Where a path lands, unchecked."""
@@ -117,6 +130,10 @@ class NameMap:
             candidate_shapes=candidate_shapes or {},
             reference_shapes=reference_shapes or {},
         )
+
+
+def _leaves(target: Target) -> Iterable[str]:
+    return target.leaves() if isinstance(target, Expression) else (target,)
 
 
 def _pair(item: object) -> tuple[object, object]:

@@ -23,7 +23,7 @@ from pytest_parity.settings import Mode, Settings, under_ci
 
 if TYPE_CHECKING:
     from pytest_parity.plugin.cases import Plan
-    from pytest_parity.session import Parity
+    from pytest_parity.session.parity import Parity
 
 __all__ = ["parity", "parity_config", "parity_config_source", "parity_names", "parity_seed", "parity_tolerances"]
 
@@ -86,7 +86,7 @@ def parity(
     See ``pytest_parity.Parity`` for what it can do.
     """
     # Torch comes in here, with the first test that needs it.
-    from pytest_parity.session import Parity  # noqa: PLC0415
+    from pytest_parity.session.parity import Parity  # noqa: PLC0415
 
     item = request.node
     plan = plan_of(item)

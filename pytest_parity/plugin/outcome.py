@@ -17,7 +17,7 @@ from pytest_parity.result import Comparison, Recorded
 
 if TYPE_CHECKING:
     from pytest_parity.plugin.rerun import Rerunner
-    from pytest_parity.session import Parity
+    from pytest_parity.session.parity import Parity
     from pytest_parity.session.run import Run
 
 __all__ = [

@@ -12,7 +12,7 @@ from pytest_parity.plugin.options import OPTIONS
 from pytest_parity.report.power import Power, power_line
 
 if TYPE_CHECKING:
-    from pytest_parity.session import Parity
+    from pytest_parity.session.parity import Parity
     from pytest_parity.session.run import Run
 
 __all__ = ["POWER", "check_power", "untested_lines"]

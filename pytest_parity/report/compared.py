@@ -149,13 +149,20 @@ def _table(deltas: Sequence[Delta], *, several: bool) -> Iterator[str]:
     numeric = [row for row in rows if len(row) == len(_HEAD)]
     widths = [max(len(row[place]) for row in numeric) for place in range(len(_HEAD))]
     widths[0], widths[1] = (max(len(row[place]) for row in rows) for place in (0, 1))
-    widths[0] = min(widths[0], max(_SITE_AT_LEAST, _WIDTH - sum(widths[1:-1]) - 2 * len(_HEAD)))
-    for row in rows if len(numeric) > 1 else rows[1:]:
-        cells = [elided(row[0], widths[0]).ljust(widths[0]), row[1].ljust(widths[1])]
+    most = min(widths[0], max(_SITE_AT_LEAST, _WIDTH - sum(widths[1:-1]) - 2 * len(_HEAD)))
+    sites = [_fitting(row[0], most) for row in rows]
+    widths[0] = max(map(len, sites))
+    for site, row in list(zip(sites, rows, strict=True))[0 if len(numeric) > 1 else 1 :]:
+        cells = [site.ljust(widths[0]), row[1].ljust(widths[1])]
         rest = row[2:]
         if len(row) == len(_HEAD):
             rest = (*(cell.rjust(width) for cell, width in zip(row[2:-1], widths[2:-1], strict=True)), row[-1])
         yield ("  " + "  ".join([*cells, *rest])).rstrip()
+
+
+def _fitting(site: str, most: int) -> str:
+    """Without the candidate's name for it where there is no room for both: two halves of names are none."""
+    return site if len(site) <= most else elided(site.partition(" (")[0], most)
 
 
 def _row(delta: Delta, *, several: bool) -> tuple[str, ...]:

@@ -1,7 +1,1 @@
-"""What a test holds: its mode, the capture, the golden, the comparator."""
-
-from __future__ import annotations
-
-from pytest_parity.session.parity import Parity
-
-__all__ = ["Parity"]
+"""What a test, a loop or a script holds: its mode, the capture, the golden, the comparator. Importing it imports no torch."""

@@ -39,6 +39,8 @@ def beside(
     diagnosis = found.diagnosis
     settings = [*_constants(structures, names), *_optimizers(reference, candidate), *_config(reference, candidate)]
     marked = [replace(one, likely=explains(one, diagnosis)) for one in settings]
+    data_differ = diagnosis is not None and diagnosis.fault is Fault.DATA
+    marked += (replace(one, likely=data_differ) for one in _streams(reference, candidate))
     character = None
     if diagnosis is not None and first:
         entries = reference.entries(diagnosis.step) if diagnosis.step in reference.steps else ()
@@ -52,7 +54,7 @@ def beside(
         )
     ordered = tuple(sorted(marked, key=lambda one: not one.likely))
     data, both = None, {*reference.steps} & {*candidate.steps}
-    if diagnosis is not None and diagnosis.fault is Fault.DATA and {diagnosis.step} <= both:
+    if diagnosis is not None and data_differ and {diagnosis.step} <= both:
         data = _data(reference, candidate, diagnosis.step)
     return replace(found, environment=environment, differences=ordered, character=character, data=data)
 
@@ -85,6 +87,17 @@ def _constants(
 def _config(reference: Golden, candidate: Golden) -> tuple[Difference, ...]:
     theirs, own = (golden.manifest["settings"].get("config") for golden in (reference, candidate))
     return () if theirs is None or own is None else config_differences(theirs, own)
+
+
+def _streams(reference: Golden, candidate: Golden) -> Iterator[Difference]:
+    """Whether they drew from other random streams: by another policy, or as another case, which the streams go by."""
+    theirs, own = (golden.manifest["settings"].get("rng") for golden in (reference, candidate))
+    if theirs and own and theirs != own:
+        yield Difference("streams", "rng", theirs, own)
+    elif own in {"keyed", "global"} and reference.case != candidate.case:
+        yield Difference(
+            "streams", "case, by which random streams and batches are seeded", reference.case, candidate.case
+        )
 
 
 def _optimizers(reference: Golden, candidate: Golden) -> Iterator[Difference]:

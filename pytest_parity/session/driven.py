@@ -2,79 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from pytest_parity.capture import Capture, Guard, unguarded
-from pytest_parity.errors import ParityFailure, UsageError
+from pytest_parity.errors import LoadError, ParityFailure, UsageError
 from pytest_parity.result import Comparison, Recorded
 from pytest_parity.session.checking import Checking, checking
+from pytest_parity.session.plan import Keeping
 from pytest_parity.session.recording import recording
 from pytest_parity.session.run import Run, Watching
 from pytest_parity.settings import Batches, Mode, Settings
 from pytest_parity.site import Kind, Site
 
-__all__ = ["Driven", "Keeping"]
-
-_FIRST = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Keeping:
-    """Which steps are kept: those of a list, every n-th, or the first n that are run; the first 3 where nothing is said."""
-
-    steps: tuple[int, ...] | None = None
-    every: int | None = None
-    first: int | None = None
-
-    @classmethod
-    def of(cls, steps: Iterable[int] | None = None, *, every: int | None = None, first: int | None = None) -> Keeping:
-        """Raises ``UsageError`` for what selects nothing, and for a list beside one of the others."""
-        if steps is not None and not isinstance(steps, Iterable):
-            raise UsageError(f"steps={steps!r}: a list of step numbers, from 0; the first {steps} are first={steps}")
-        chosen = None if steps is None else tuple(sorted(set(steps)))
-        if chosen is not None and (every is not None or first is not None):
-            raise UsageError(
-                f"steps {list(chosen)} name every step; every and first go with each other, not with a list"
-            )
-        if chosen is not None and (not chosen or chosen[0] < 0):
-            raise UsageError(f"steps {list(chosen)}: a list of step numbers, from 0")
-        for name, number in (("every", every), ("first", first)):
-            if number is not None and number < 1:
-                raise UsageError(f"{name} {number}: at least 1")
-        return cls(chosen, every, first)
-
-    @property
-    def bare(self) -> bool:
-        """Whether nothing is said."""
-        return self.steps is None and self.every is None and self.first is None
-
-    def wants(self, step: int, place: int) -> bool:
-        """Whether a step is kept; ``place`` counts the steps of this run."""
-        if self.steps is not None:
-            return step in self.steps
-        return step % (self.every or 1) == 0 and place < self._limit
-
-    def over(self, step: int, place: int) -> bool:
-        """Whether nothing that comes after a step is kept."""
-        return step >= self.steps[-1] if self.steps is not None else place + 1 >= self._limit
-
-    def of_golden(self, steps: Sequence[int]) -> Keeping:
-        """Of a golden's steps those that a check runs; all of them where nothing is said."""
-        if self.steps is not None:
-            return self
-        chosen = [step for step in steps if step % (self.every or 1) == 0]
-        return Keeping(tuple(chosen[: self.first]))
-
-    @property
-    def _limit(self) -> float:
-        if self.first is not None:
-            return self.first
-        return _FIRST if self.bare else float("inf")
+__all__ = ["Driven"]
 
 
 class Driven:
@@ -118,7 +62,11 @@ class Driven:
         ``guarded`` may keep what a hook raises from the code under observation.
         """
         if self._weights and not self.recording:
-            self.run.load(watching.model, watching.names)
+            try:
+                self.run.load(watching.model, watching.names)
+            except LoadError:
+                self.run.make_capture(watching)  # a structure that is another is what differs, and says more
+                raise
         capture = self.run.make_capture(watching)
         capture.attach(guarded)
         return capture

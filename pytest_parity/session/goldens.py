@@ -17,7 +17,7 @@ from pytest_parity.diagnose import first_divergence
 from pytest_parity.errors import UsageError
 from pytest_parity.golden.reader import Golden
 from pytest_parity.golden.selected import Selected
-from pytest_parity.names import BoundNames
+from pytest_parity.names import BoundNames, NameMap
 from pytest_parity.report.survey import Survey
 from pytest_parity.report.words import listed, steps_words
 from pytest_parity.result import Comparison, Delta, Diagnosis, Fault, Verdict
@@ -94,9 +94,16 @@ class _Pair:
         self._theirs, self._own, self._derived = structures(reference, candidate)
         self._counterpart = Counterpart(Reference(reference, self._theirs or _NOTHING))
         if spec is not None or (self._theirs and self._own):
-            self._counterpart.bind_structure(self._own or _NOTHING, spec)
+            self._counterpart.bind_structure(self._own or _NOTHING, self._speaking(spec))
         known = frozenset(self._theirs.tensors) if self._theirs else frozenset()
         self._recording = Translated(candidate, self.names, self._own, known)
+
+    def _speaking(self, spec: Any) -> Any:
+        """A name map; where tensors are all that is known of a model, its rules that speak of what is known."""
+        if spec is None or not self._derived:
+            return spec
+        theirs, own = self._theirs or _NOTHING, self._own or _NOTHING
+        return NameMap.build(spec).about(own.all_names, frozenset(theirs.all_names))
 
     @property
     def names(self) -> BoundNames:

@@ -16,7 +16,7 @@ from pytest_parity.result import Delta, Verdict
 from pytest_parity.session.translated import Translated
 from pytest_parity.site import Kind, Site
 
-__all__ = ["WORST", "Inventory"]
+__all__ = ["WORST", "Inventory", "badness"]
 
 WORST = 10
 """Sites of a kind that are kept with their numbers."""
@@ -45,7 +45,7 @@ class Inventory:
             if site.kind is Kind.OUTPUT:
                 self.outputs.append(delta)
             if one.verdict is not Verdict.EQUAL:
-                fresh.setdefault(site.kind, []).append((_badness(delta), delta))
+                fresh.setdefault(site.kind, []).append((badness(delta), delta))
         for kind, found in fresh.items():
             kept = [*self._worst.get(kind, ()), *found]
             self._worst[kind] = heapq.nlargest(WORST, kept, key=lambda pair: pair[0])
@@ -89,7 +89,7 @@ def _number(golden: Golden, entry: Entry | None) -> float | None:
     return float(value.item()) if value.numel() == 1 and not value.is_complex() else None
 
 
-def _badness(delta: Delta) -> tuple[float, ...]:
+def badness(delta: Delta) -> tuple[float, ...]:
     """What orders sites: what fails first, without a number to it before others, then by how far it is beyond its bound."""
     apart = delta.apart
     if apart is None:

@@ -24,14 +24,15 @@ from pytest_parity.errors import UsageError
 from pytest_parity.golden.amend import amend_noise
 from pytest_parity.golden.reader import Golden
 from pytest_parity.session.drawing import Drawing
-from pytest_parity.session.driven import Driven, Keeping
+from pytest_parity.session.driven import Driven
 from pytest_parity.session.noise import Draw, Noise, Rerun, problem_of, sides_of
+from pytest_parity.session.plan import Keeping
 from pytest_parity.session.reference import Reference
 from pytest_parity.settings import Mode, Settings
 from pytest_parity.site import Site
 
 if TYPE_CHECKING:
-    from pytest_parity.session.script import Plan
+    from pytest_parity.session.plan import Plan
 
 __all__ = ["drawn_again", "put_floors", "redrawing"]
 

@@ -46,8 +46,9 @@ def explain(error: BaseException, settings: Settings, step: int | None, start: S
 def _ours(settings: Settings, start: Start | None) -> str:
     less = "a smaller batch, or fewer kinds: kinds="
     if settings.mode is not Mode.RECORD:
+        by = f": {settings.memory_by}" if settings.memory_by else ""
         return (
-            f"Checking keeps {settings.memory:,} bytes of a step in the host's memory at most: ini parity_memory. For the kind "
+            f"Checking keeps {settings.memory:,} bytes of a step in the host's memory at most{by}. For the kind "
             "updated_weight it steps copies of the weights where they are, a few at a time, or all at once where the "
             f"optimizer is none of torch's own. If it fits without pytest-parity: {less}"
         )

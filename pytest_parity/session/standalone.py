@@ -174,6 +174,9 @@ def check(
         config=None if config is None else plain(config, "config"),
         collect=True,
         recorded_by=_recorded_by(root, case),
+        memory_by="memory= of check(...)",
+        watched_by="check",
+        dtype_by="check(..., allow_dtype=True)",
     )
     loop = Loop(settings, Watched(model, optimizer, kinds, tolerances, weights))
     ran = False

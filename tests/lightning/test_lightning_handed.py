@@ -12,7 +12,8 @@ from tiny_fit import CASE, Tiny, content, loader
 from pytest_parity import Site
 from pytest_parity.golden.writer import GoldenWriter
 from pytest_parity.lightning import ParityCheck
-from pytest_parity.session.script import DRIVERS, Plan
+from pytest_parity.session.plan import Plan
+from pytest_parity.session.script import DRIVERS
 from pytest_parity.settings import Mode
 
 

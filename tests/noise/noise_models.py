@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from pytest_parity.session import Parity
+from pytest_parity.session.parity import Parity
 
 WIDTH = 32
 

@@ -11,7 +11,7 @@ from parity_studio import Studio
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from pytest_parity.session import Parity
+from pytest_parity.session.parity import Parity
 
 
 def autocast(make: Callable[[], nn.Module], dtype: torch.dtype = torch.bfloat16) -> Callable[[Parity], None]:

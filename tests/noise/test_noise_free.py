@@ -8,7 +8,7 @@ from noise_models import scaled, tower, training
 from parity_studio import Studio
 
 from pytest_parity.errors import UsageError
-from pytest_parity.session import Parity
+from pytest_parity.session.parity import Parity
 
 STEPS = 5
 

@@ -10,7 +10,7 @@ from noise_models import Attention, tower, training
 from parity_studio import Studio
 
 from pytest_parity.report.lines import summary_line
-from pytest_parity.session import Parity
+from pytest_parity.session.parity import Parity
 
 BIAS = "gradient/blocks.0.attention.key.bias"
 SQUARES = "optimizer/blocks.0.attention.key.bias/exp_avg_sq"

@@ -12,7 +12,7 @@ from torch import nn
 from pytest_parity import Valid
 from pytest_parity.report.lines import note_lines, summary_line
 from pytest_parity.result import Recorded
-from pytest_parity.session import Parity
+from pytest_parity.session.parity import Parity
 from pytest_parity.settings import Mode
 
 CODES, LENGTH, PADDED = 512, 8, 2

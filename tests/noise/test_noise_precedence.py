@@ -12,7 +12,7 @@ from parity_studio import Studio
 
 from pytest_parity.errors import ToleranceError
 from pytest_parity.result import Tolerance
-from pytest_parity.session import Parity
+from pytest_parity.session.parity import Parity
 from pytest_parity.settings import MarkerOptions
 
 OFF = 1e-5

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from pytest_parity.session import Parity
+from pytest_parity.session.parity import Parity
 
 Body = Callable[[Parity], None]
 Optimizers = Callable[[nn.Module], tuple[torch.optim.Optimizer, ...]]

@@ -11,7 +11,7 @@ from parity_studio import Studio
 from torch import nn
 
 from pytest_parity.golden.noise import Floor
-from pytest_parity.session import Parity
+from pytest_parity.session.parity import Parity
 from pytest_parity.settings import Mode
 
 Function = Callable[[torch.Tensor], torch.Tensor]

@@ -10,7 +10,7 @@ from parity_studio import Studio
 from torch import nn
 
 from pytest_parity import UsageError
-from pytest_parity.session import Parity
+from pytest_parity.session.parity import Parity
 
 
 def body(model: nn.Module, *, gradient: bool = True, **call: Any) -> Any:

@@ -8,7 +8,7 @@ from pair_models import Block, first_line, seeded
 from parity_studio import Studio
 
 from pytest_parity import ParityFailure, assert_equivalent
-from pytest_parity.session import Parity
+from pytest_parity.session.parity import Parity
 from pytest_parity.settings import Mode
 
 

@@ -18,8 +18,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from pytest_parity.cli.outside import _notice_optimizers, forget, loop
 from pytest_parity.cli.outside.told import outcomes_of
 from pytest_parity.golden import Golden
-from pytest_parity.session.driven import Keeping
-from pytest_parity.session.script import ASIDE, DRIVERS, Outcome, Plan
+from pytest_parity.session.plan import Keeping, Outcome, Plan
+from pytest_parity.session.script import ASIDE, DRIVERS
 from pytest_parity.settings import Mode
 from pytest_parity.site import Kind
 

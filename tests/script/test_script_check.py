@@ -11,7 +11,7 @@ from outside import Outside, data, loss_of, net
 from torch import nn
 from torch.utils.data import DataLoader
 
-from pytest_parity.session.script import Outcome
+from pytest_parity.session.plan import Outcome
 from pytest_parity.settings import Batches, Mode
 
 

@@ -11,7 +11,7 @@ import torch
 from outside import Outside, data, loss_of, net
 from torch import nn
 
-from pytest_parity.session.script import Plan
+from pytest_parity.session.plan import Plan
 from pytest_parity.settings import Mode
 from pytest_parity.site import Kind
 

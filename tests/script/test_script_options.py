@@ -10,8 +10,7 @@ from outside import Outside, data, loss_of, net
 from torch.optim import SGD
 
 from pytest_parity.cli import main, parse
-from pytest_parity.session.driven import Keeping
-from pytest_parity.session.script import Plan
+from pytest_parity.session.plan import Keeping, Plan
 from pytest_parity.settings import Batches, Mode
 
 

@@ -20,7 +20,8 @@ from pytest_parity.cli.outside import forget
 from pytest_parity.cli.outside.wraps import Wraps
 from pytest_parity.errors import ParityError, ParityFailure, UsageError
 from pytest_parity.session.driven import Driven
-from pytest_parity.session.script import ASIDE, Outcome, Plan
+from pytest_parity.session.plan import Outcome, Plan
+from pytest_parity.session.script import ASIDE, concluded, for_rank, open_case
 from pytest_parity.settings import Batches
 
 __all__ = ["Case"]
@@ -51,7 +52,7 @@ class Case(ABC):
 
     def _open(self) -> bool:
         """Open the case, before anything is trained; false where this process has no part in it."""
-        plan = self._plan.for_rank(self._rank)
+        plan = for_rank(self._plan, self._rank)
         if plan is None or not plan.claim(self._rank):
             self._let_go()
             return False
@@ -64,7 +65,7 @@ class Case(ABC):
                     "--batches recorded: a batch can be put in the place of a script's own under Lightning only; elsewhere "
                     "the script's own are compared (--batches own), or write the loop with pytest_parity.check"
                 )
-            self._driven = plan.driven()
+            self._driven = open_case(plan)
         except ParityError as error:
             self._fail(error)
             return False
@@ -81,7 +82,7 @@ class Case(ABC):
         driven, self._driven = self._driven, None
         if driven is not None:
             said = tuple(filter(None, (*self._notes, *notes)))
-            outcome, _ = Outcome.of(driven, rank=self._rank, notes=said)
+            outcome, _ = concluded(driven, rank=self._rank, notes=said)
             outcome.leave(self._plan)
         self._let_go()
 

@@ -18,7 +18,8 @@ from pytest_parity.cli.outside.root import named_root, not_found, parameters, ro
 from pytest_parity.cli.outside.steps import Steps
 from pytest_parity.errors import CaptureError, UsageError
 from pytest_parity.report.words import amount
-from pytest_parity.session.script import DRIVERS, Plan
+from pytest_parity.session.plan import Plan
+from pytest_parity.session.script import DRIVERS, open_case, watching
 from pytest_parity.site import Kind
 
 __all__ = ["Loop", "notice"]
@@ -102,7 +103,7 @@ class Loop(Case):
         held = _held(self._root)
         own = [one for one in self._alive() if not held.isdisjoint(map(id, parameters(one)))]
         self._steps.optimizers.update(own)
-        capture = self._driven.watch(self._plan.watching(self._root, tuple(own)), guarded=self._hook)
+        capture = self._driven.watch(watching(self._plan, self._root, tuple(own)), guarded=self._hook)
         for optimizer in own:
             self._wraps.later(optimizer.register_step_post_hook(self._on_step).remove)
         capture.modules.on_outermost_call = lambda: self._guarded(self._on_outermost_call)
@@ -219,7 +220,7 @@ class Loop(Case):
         assert self._driven is not None
         self._driven.abandon()
         self._number = 0
-        self._driven = self._plan.driven()
+        self._driven = open_case(self._plan)
         self._watch()
 
     def _besides(self) -> str:

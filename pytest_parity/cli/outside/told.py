@@ -6,21 +6,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pytest_parity.cli.outside import MISSING, OPTIMIZER, PYTHON
 from pytest_parity.cli.outside.command import how_it_ended
-
-if TYPE_CHECKING:
-    from pytest_parity.session.script import Outcome
+from pytest_parity.session.plan import Outcome
 
 __all__ = ["outcomes_of"]
 
 
 def outcomes_of(told: Path, case: str, command: Sequence[str], status: int) -> list[Outcome]:
     """What came of the case, by rank: at least one outcome, an error that says why where nothing came of it."""
-    from pytest_parity.session.script import Outcome  # noqa: PLC0415
-
     found = {**_read(told, "idle"), **_read(told, "outcome")}
     for path in told.glob("claimed.*"):
         rank = int(path.suffix[1:])
@@ -34,12 +29,10 @@ def outcomes_of(told: Path, case: str, command: Sequence[str], status: int) -> l
             found[one.rank] = replace(one, lines=(*one.lines, left))
     if not found:
         found[0] = Outcome("error", (f"{case}: {_how_far(told, command)}: {how_it_ended(status)}",), case)
-    return [found[rank] for rank in sorted(found)]
+    return [found[rank] for rank in sorted(found) if found[rank].kind != "silent"]
 
 
 def _read(told: Path, name: str) -> dict[int, Outcome]:
-    from pytest_parity.session.script import Outcome  # noqa: PLC0415
-
     read = (json.loads(path.read_text(encoding="utf-8")) for path in sorted(told.glob(f"{name}.*.json")))
     return {one["rank"]: Outcome(**{**one, "lines": tuple(one["lines"])}) for one in read}
 
