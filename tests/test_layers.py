@@ -73,7 +73,7 @@ def test_every_part_of_the_package_has_its_layer():
         ("golden/reader.py", "import pytest_parity.session"),
         ("golden/reader.py", "from pytest_parity import compare"),
         ("golden/reader.py", "from pytest_parity.names import NameMap"),
-        ("capture/calls.py", "def late():\n    from pytest_parity.session import Parity"),
+        ("capture/calls.py", "def late():\n    from pytest_parity.session.parity import Parity"),
         ("errors.py", "from pytest_parity.result import Comparison"),
         ("session/parity.py", "from pytest_parity import Golden"),
         ("session/parity.py", "from .. import plugin"),
@@ -88,7 +88,7 @@ def test_an_import_from_above_is_found(module: str, source: str):
     ("module", "source"),
     [
         ("golden/reader.py", "from pytest_parity.golden.cases import cases\nfrom pytest_parity.site import Site"),
-        ("plugin/fixtures.py", "from pytest_parity.session import Parity\nimport pytest"),
+        ("plugin/fixtures.py", "from pytest_parity.session.parity import Parity\nimport pytest"),
         ("errors.py", "if TYPE_CHECKING:\n    from pytest_parity.result import Comparison"),
     ],
 )

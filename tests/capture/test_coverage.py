@@ -13,7 +13,7 @@ from torch import nn
 from pytest_parity import LoadError, ParityFailure, UsageError
 from pytest_parity.report import note_lines
 from pytest_parity.result import Comparison
-from pytest_parity.session import Parity
+from pytest_parity.session.parity import Parity
 from pytest_parity.settings import MarkerOptions, Mode
 
 Body = Callable[[Any], None]

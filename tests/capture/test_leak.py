@@ -11,7 +11,7 @@ from parity_studio import Studio
 from torch import nn
 
 from pytest_parity import ParityFailure, UsageError, Valid, assert_no_leak
-from pytest_parity.session import Parity
+from pytest_parity.session.parity import Parity
 from pytest_parity.settings import MarkerOptions, Mode
 
 LENGTHS = torch.tensor([6, 4])

@@ -98,7 +98,7 @@ def test_checking_names_its_budget(studio: Studio):
     assert (
         "while checking step 1 of case. Checking keeps 1,048,576 bytes of a step in the host's memory at most: " in text
     )
-    assert "at most: ini parity_memory. For the kind updated_weight it steps copies of the weights" in text
+    assert "at most: the ini option parity_memory. For the kind updated_weight it steps copies of the weights" in text
 
 
 def test_the_old_golden_is_untouched(studio: Studio):

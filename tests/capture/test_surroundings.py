@@ -11,7 +11,7 @@ import torch
 from parity_studio import Body, Studio
 from torch import nn
 
-from pytest_parity.session import Parity
+from pytest_parity.session.parity import Parity
 from pytest_parity.settings import MarkerOptions
 from pytest_parity.site import Kind
 

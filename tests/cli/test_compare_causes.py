@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
+from parity_studio import Studio
 from recordings import Two
 from torch import nn
+
+from pytest_parity.settings import MarkerOptions
 
 
 def run(*, seed: int = 0, width: int = 4, size: int = 3, mode: bool = True, p: float = 0.5, batch: int = 0):
@@ -31,6 +36,23 @@ def test_another_seed(two: Two):
     out = said(two)
     assert "first divergence: step 0: module 1 is the first module whose output differs while its inputs agree" in out
     assert "  seed: 2 here, 1 in the golden" in out
+
+
+def test_another_case_whose_name_seeds_the_streams(two: Two, tmp_path: Path):
+    two.reference.record(run())
+    Studio(tmp_path / "other", "other").record(run())
+    done = two.run("compare", two.place(two.reference), tmp_path / "other/golden/other")
+    assert done.status == 1
+    assert "module 1 is the first module whose output differs while its inputs agree" in done.out
+    assert "  case, by which random streams and batches are seeded: other here, case in the golden" in done.out
+    two.candidate.record(run())
+    assert two.compare().status == 0
+
+
+def test_other_random_streams(two: Two):
+    two.reference.record(run(), marker=MarkerOptions(rng="global"))
+    two.candidate.record(run())
+    assert "  rng: keyed here, global in the golden" in said(two)
 
 
 def test_other_initial_weights(two: Two):

@@ -23,7 +23,9 @@ def alike(two: Two) -> Two:
     return two
 
 
-@pytest.mark.parametrize("steps", [("--step", "0,2"), ("--step", "2", "--step", "0"), ("--step", "0, 2,2")])
+@pytest.mark.parametrize(
+    "steps", [("--step", "0,2"), ("--step", "2", "--step", "0"), ("--step", "0, 2,2"), ("--steps", "0,2-2")]
+)
 def test_steps_alone(alike: Two, steps: tuple[str, ...]):
     done = alike.compare(*steps, "--json")
     assert done.status == 0
@@ -84,7 +86,7 @@ def test_a_step_that_the_candidate_has_not_is_trouble(two: Two):
 def test_a_step_is_a_number(alike: Two, capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit):
         alike.compare("--step", "one")
-    assert "'one' is no step; write --step 0, or --step 0,1" in capsys.readouterr().err
+    assert "'one' is no list of steps; write 0,1,2 or 0-4,10" in capsys.readouterr().err
 
 
 def test_a_kind_alone(two: Two):

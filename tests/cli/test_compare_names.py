@@ -131,6 +131,24 @@ def test_a_map_that_is_not_there_is_trouble(fused: Two):
     assert "there is no such file" in done.err
 
 
+def test_a_long_name_is_whole_where_there_is_no_room_for_both(two: Two):
+    long = "l" * 40
+
+    def made(name: str):
+        def body(parity):
+            model = nn.ModuleDict({name: nn.Linear(2, 2)})
+            with torch.no_grad():
+                model[name].weight.fill_(2.0 if name == "o" * 40 else 1.0)
+            with parity.watch(model):
+                model[name](torch.ones(1, 2)).sum().backward()
+
+        return body
+
+    two.record(made(long), made("o" * 40))
+    done = two.compare("--names", written(two, f'{"o" * 40} = "{long}"'), "--kind", "weight")
+    assert f"\n  weight/{long}.weight  differs  " in done.out
+
+
 def test_a_map_that_is_python_is_named_by_its_module(fused: Two, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "map_of_fused.py").write_text('NAMES = {"head": "out", "qkv": {"concat": ["q", "k", "v"]}}\n')
     monkeypatch.syspath_prepend(tmp_path)

@@ -92,6 +92,22 @@ def test_a_name_map_holds_here_too(tmp_path: Path, compared):
     assert done.status == 0, done.out
 
 
+def test_rules_about_modules_and_calls_of_which_the_saver_knew_nothing_are_no_slip(tmp_path: Path, compared):
+    other = Saver(tmp_path / "b")
+    other.save()
+    for name in ("parameter_gradients.pt", "parameter_weights.pt"):
+        held = torch.load(other.path / "step_0" / name, weights_only=True)
+        other.put(0, name, {f"net.{key}": one for key, one in held.items()})
+    names = tmp_path / "names.toml"
+    further = '"mel.basis" = "features.fb"\n"net.1#0" = "act#1"\n"net.1" = "act"\n'
+    names.write_text(f'[names]\n"net.{{i}}" = "{{i}}"\n{further}', encoding="utf-8")
+    first = Saver(tmp_path / "a").save()
+    done = compared(first, other.path, "--names", names)
+    assert done.status == 0, done.out
+    names.write_text('[names]\n"nett.{i}" = "{i}"\n', encoding="utf-8")
+    assert compared(first, other.path, "--names", names).status == 1
+
+
 def test_with_a_recording_of_today(tmp_path: Path, parity_command: Command):
     """The kinds that the saver did not know are left out, and the line says which."""
     old = Saver(tmp_path / "a")
@@ -122,3 +138,58 @@ def test_with_a_recording_of_today(tmp_path: Path, parity_command: Command):
     assert any(note.startswith(said) for note in found["notes"])
     kinds = {"gradient", "updated_weight", "loss", "output", "batch"}
     assert set(found["kinds"]) == kinds
+
+
+@pytest.mark.parametrize("bent", [False, True])
+def test_what_does_not_train_is_no_difference_to_a_recording_of_today(
+    tmp_path: Path, parity_command: Command, *, bent: bool
+):
+    """A saver of parameters wrote no buffer, and ``None`` for the gradient of what is frozen; a recording has neither so."""
+
+    def made() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.BatchNorm1d(3))
+        model[0].bias.requires_grad_(False)
+        return model, torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def stepped(model: torch.nn.Module, optimizer: torch.optim.Optimizer, x: torch.Tensor) -> torch.Tensor:
+        loss = model(x).pow(3).sum()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    x = torch.randn(5, 4, generator=torch.Generator().manual_seed(1))
+    model, optimizer = made()
+    loss = stepped(model, optimizer, x)
+    gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
+    assert gradients["0.bias"] is None
+    if bent:
+        gradients["1.bias"] = None
+    saved = {
+        "batch": x,
+        "loss": loss.detach(),
+        "parameter_gradients": gradients,
+        "parameter_weights": {name: parameter.detach() for name, parameter in model.named_parameters()},
+    }
+    (tmp_path / "old" / "step_0").mkdir(parents=True)
+    for name, value in saved.items():
+        torch.save(value, tmp_path / "old" / "step_0" / f"{name}.pt")
+    assert parity_command("import", tmp_path / "old", "--case", "old", "--root", tmp_path / "golden").status == 0
+
+    def run(parity):
+        model, optimizer = made()
+        with parity.watch(model, optimizer=optimizer) as watch:
+            for batch in watch.steps([x]):
+                parity.assert_loss(stepped(model, optimizer, batch))
+
+    Studio(tmp_path, "new").record(run, marker=None)
+    done = parity_command("compare", "old", "new", "--root", tmp_path / "golden")
+    assert done.status == bent, done.out
+    assert (
+        "says nothing of 0.bias, 1.num_batches_tracked, 1.running_mean, 1.running_var, which do not train" in done.out
+    )
+    assert ("gradient/1.bias" in done.out) == bent
+    assert (
+        "says nothing of"
+        not in parity_command("compare", "old", "new", "--root", tmp_path / "golden", "--kind", "loss").out
+    )

@@ -12,7 +12,7 @@ from parity_studio import Studio
 
 from pytest_parity.report import moved_lines
 from pytest_parity.result import Moved, Recorded
-from pytest_parity.session import Parity
+from pytest_parity.session.parity import Parity
 from pytest_parity.settings import Mode
 
 Values = dict[str, torch.Tensor]

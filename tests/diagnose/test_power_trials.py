@@ -15,7 +15,7 @@ from pytest_parity.capture import Streams
 from pytest_parity.diagnose.faults import Planted, put
 from pytest_parity.golden.reader import Golden
 from pytest_parity.report.power import CAUGHT, ERROR, ESCAPED, NO_EFFECT, Power
-from pytest_parity.session import Parity
+from pytest_parity.session.parity import Parity
 from pytest_parity.session.power import Selftest, Trial
 from pytest_parity.session.run import Run
 from pytest_parity.settings import Mode, Settings

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pytest_parity.session import Parity
+from pytest_parity.session.parity import Parity
 
 CHANNELS, WIDTH, LENGTH, EXAMPLES = 8, 32, 24, 4
 FLOAT32 = {

@@ -12,7 +12,7 @@ from parity_studio import Studio
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from pytest_parity.session import Parity
+from pytest_parity.session.parity import Parity
 from pytest_parity.settings import MarkerOptions
 
 CUDA = pytest.param("cuda", marks=pytest.mark.gpu)

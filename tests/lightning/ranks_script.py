@@ -20,8 +20,8 @@ TINY = Tiny(sys.argv[1] if len(sys.argv) > 1 else "pytorch_lightning")
 class Model(TINY.module):
     """With buffers that are each rank's own; ``fault`` is the rank whose optimizer is another."""
 
-    def __init__(self, *, fault: int | None = None, **faults: float) -> None:
-        super().__init__(dropout=0.0, **faults)
+    def __init__(self, *, fault: int | None = None, dropout: float = 0.0, **faults: float) -> None:
+        super().__init__(dropout=dropout, **faults)
         self.normal = nn.BatchNorm1d(4)
         self.fault = fault
 
@@ -38,8 +38,8 @@ def fit(callback: Any, model: Callable[[], Any] = Model, **options: Any) -> Any:
     return TINY.fit(callback, model, loader(4), **{"strategy": "ddp_fork", "devices": 2} | options)
 
 
-def record(case: str = CASE, *, all_ranks: bool = False, **options: Any) -> Any:
-    return fit(ParityRecord(case, all_ranks=all_ranks), **options)
+def record(case: str = CASE, *, all_ranks: bool = False, rng: str = "off", **options: Any) -> Any:
+    return fit(ParityRecord(case, all_ranks=all_ranks, rng=rng), **options)
 
 
 def check(case: str = CASE, **options: Any) -> Any:
@@ -60,6 +60,8 @@ SCENARIOS: dict[str, Callable[[], Any]] = {
     "check recorded batches": partial(check, batches="recorded"),
     "record accumulated": partial(record, "accumulated", **HALVES),
     "check accumulated": partial(check, "accumulated", weights=True, seed=4, **HALVES),
+    "record keyed": partial(record, "keyed", rng="keyed", model=partial(Model, dropout=0.5)),
+    "check keyed": partial(check, "keyed", model=partial(Model, dropout=0.5), weights=True, seed=7),
     "record every rank": partial(record, "all", all_ranks=True),
     "check every rank": partial(check, "all", batches="recorded"),
     "record one of every rank": partial(record, "all"),

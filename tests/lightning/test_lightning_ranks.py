@@ -28,6 +28,8 @@ SCENARIOS = (
     "check recorded batches",
     "record accumulated",
     "check accumulated",
+    "record keyed",
+    "check keyed",
     "record every rank",
     "check every rank",
     "record one of every rank",
@@ -110,6 +112,12 @@ def test_batches_of_rank_0_are_not_given_to_others(ran: Ran) -> None:
 def test_gradients_that_a_rank_accumulates_are_its_own(ran: Ran) -> None:
     assert ran.raised["record accumulated"] == ran.raised["check accumulated"] == ""
     assert "rank 1:   kinds= leaves out what the golden has: input, activation, gradient\n" in ran.said
+
+
+def test_a_rank_that_keeps_nothing_draws_as_it_will_in_a_check(ran: Ran) -> None:
+    """Else its dropout, which is in the gradients of rank 0, would be another in each training."""
+    assert ran.raised["record keyed"] == ran.raised["check keyed"] == ""
+    assert not (ran.path / "golden/keyed.rank1").exists()
 
 
 def test_every_rank_records_where_asked_for_and_checks_its_own(ran: Ran) -> None:

@@ -95,7 +95,7 @@ def test_a_failure_that_was_expected_and_did_not_come_is_no_recording(run: Run, 
 
 BREAKING = """
     import pytest
-    from pytest_parity.session import Parity
+    from pytest_parity.session.parity import Parity
 
     @pytest.fixture(autouse=True)
     def _broken(monkeypatch):

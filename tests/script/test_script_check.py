@@ -68,6 +68,22 @@ def test_the_data_is_compared_before_the_model(outside: Outside) -> None:
     assert outcome.lines[0].startswith("case: the data differs from step 0 on")
 
 
+def test_weights_that_do_not_fit_another_structure_are_a_difference(outside: Outside) -> None:
+    outside.record(script())
+
+    def wider() -> None:
+        model = nn.Sequential(nn.Linear(4, 9), nn.Linear(9, 2))
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        for batch in islice(data(), 3):
+            optimizer.zero_grad()
+            loss_of(model, batch).backward()
+            optimizer.step()
+
+    outcome = outside.check(wider, weights=True)
+    assert outcome.kind == "failed"
+    assert "it has another shape" in outcome.lines[0]
+
+
 def test_a_script_that_ends_before_the_golden_does_fails(outside: Outside) -> None:
     outside.record(script())
     outcome = outside.check(script(steps=2))

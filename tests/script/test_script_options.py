@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -146,3 +148,14 @@ def test_steps_are_chosen_by_first_and_every(outside: Outside) -> None:
     assert outside.record(script, first=4, every=2).steps == (0, 2)
     assert outside.record(script, every=3).steps == (0, 3)
     assert outside.record(script).steps == (0, 1, 2)
+
+
+@pytest.mark.parametrize("mode", ["RECORD", "CHECK"])
+def test_who_waits_for_a_script_holds_no_torch(mode: str) -> None:
+    """It is an idle process beside a training, which may need the memory."""
+    code = (
+        "import sys; import pytest_parity.cli.check, pytest_parity.cli.record, pytest_parity.cli.script; "
+        f"from pytest_parity.session.plan import Plan; Plan('{mode}', 'case', 'golden').to_json(); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
