@@ -10,7 +10,7 @@ from unittest import TestCase
 import pytest
 
 from pytest_parity.errors import UsageError
-from pytest_parity.golden.cases import MANIFEST, cases
+from pytest_parity.golden.cases import cases
 from pytest_parity.plugin.cases import is_planned, plan_of
 from pytest_parity.plugin.config import overridden, plain_config, read_config
 from pytest_parity.plugin.options import OPTIONS, Options
@@ -19,7 +19,7 @@ from pytest_parity.plugin.provenance import provenance
 from pytest_parity.plugin.rerun import remember
 from pytest_parity.plugin.switches import SWITCHES
 from pytest_parity.plugin.tables import checked_tolerances
-from pytest_parity.settings import Mode, Settings, under_ci
+from pytest_parity.settings import Mode, Settings
 
 if TYPE_CHECKING:
     from pytest_parity.plugin.cases import Plan
@@ -151,7 +151,9 @@ def _recorded_config(item: pytest.Item, config: Any) -> Mapping[str, Any] | None
 
 def _check_reasoned(options: Options, case: str) -> None:
     """Where nobody looks on, no golden is replaced without a reason; one that does not exist yet needs none."""
-    if under_ci() and not options.reason and (options.root / case / MANIFEST).is_file():
+    from pytest_parity.session.rerecording import lacks_reason  # noqa: PLC0415
+
+    if lacks_reason(options.root, case, options.reason):
         raise UsageError(
             f"{case} has a golden in {options.root}, and under CI it is not recorded again without a reason, which goes "
             "into its history: --parity-reason 'the loss is a mean now'. To record only what is not there yet: "

@@ -24,10 +24,12 @@ class Chosen:
     steps: tuple[int, ...] | None = None
     kinds: frozenset[Kind] = frozenset(Kind)
     sites: tuple[str, ...] = ()
+    apart: frozenset[Site] = frozenset()
+    """Sites, by the reference's names, that one of the two cannot have known of."""
 
     def __call__(self, site: Site) -> bool:
         """Whether a site, by the reference's names, is to be compared."""
-        return site.kind in self.kinds and not is_mask(site) and self._means(site)
+        return site.kind in self.kinds and not is_mask(site) and site not in self.apart and self._means(site)
 
     def _means(self, site: Site) -> bool:
         return not self.sites or any(means(pattern, site) for pattern in self.sites)

@@ -28,7 +28,7 @@ from pytest_parity.session.inventory import Inventory
 from pytest_parity.session.reference import Reference
 from pytest_parity.session.regions import recorded_regions
 from pytest_parity.session.translated import Observed, Starts, Translated
-from pytest_parity.session.unstructured import is_imported, structures
+from pytest_parity.session.unstructured import is_imported, structures, unsaid
 from pytest_parity.site import Kind, Site
 
 __all__ = ["compare_goldens", "survey_goldens"]
@@ -88,13 +88,14 @@ class _Pair:
         self._ignore = ignore
         self._recorded = reference.steps
         self._left_out = _unknown(reference, candidate, chosen)
-        self._chosen = replace(chosen, kinds=chosen.kinds - self._left_out)
-        steps = reference.steps if chosen.steps is None else chosen.steps
-        self._reference = Selected(reference, steps, self._chosen)
+        chosen = replace(chosen, kinds=chosen.kinds - self._left_out)
         self._theirs, self._own, self._derived = structures(reference, candidate)
         self._counterpart = Counterpart(Reference(reference, self._theirs or _NOTHING))
         if spec is not None or (self._theirs and self._own):
             self._counterpart.bind_structure(self._own or _NOTHING, self._speaking(spec))
+        self._chosen = replace(chosen, apart=frozenset(filter(chosen, unsaid(reference, candidate, self.names))))
+        steps = reference.steps if chosen.steps is None else chosen.steps
+        self._reference = Selected(reference, steps, self._chosen)
         known = frozenset(self._theirs.tensors) if self._theirs else frozenset()
         self._recording = Translated(candidate, self.names, self._own, known)
 
@@ -203,6 +204,12 @@ class _Pair:
         if self._left_out:
             names = [kind.value for kind in Kind if kind in self._left_out]
             yield f"only the candidate has these kinds, and the reference was imported: {listed(names, _SHOWN)} not compared"
+        if self._chosen.apart:
+            paths = sorted({site.path for site in self._chosen.apart})
+            yield (
+                f"the reference was imported, and says nothing of {listed(paths, _SHOWN)}, which do not train: their gradients "
+                "and updates are not compared"
+            )
         yield from comparator.notes()
 
     def _survey(self, comparison: Comparison, inventory: Inventory) -> Survey:

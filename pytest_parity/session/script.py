@@ -20,8 +20,9 @@ from pytest_parity.session.driven import Driven
 from pytest_parity.session.plan import Outcome, Plan
 from pytest_parity.session.ranks import alike
 from pytest_parity.session.redraw import drawn_again
+from pytest_parity.session.rerecording import lacks_reason
 from pytest_parity.session.run import Watching
-from pytest_parity.settings import Batches, MarkerOptions, Settings, under_ci
+from pytest_parity.settings import Batches, MarkerOptions, Settings
 from pytest_parity.site import Kind
 
 __all__ = ["ASIDE", "DRIVERS", "concluded", "driven_by", "for_rank", "open_case", "watching"]
@@ -128,7 +129,7 @@ def _settings(plan: Plan) -> Settings:
 
 
 def _check_reasoned(plan: Plan) -> None:
-    if under_ci() and not plan.reason and (Path(plan.root) / plan.case / MANIFEST).is_file():
+    if lacks_reason(Path(plan.root), plan.case, plan.reason):
         raise UsageError(
             f"{plan.case} has a golden in {plan.root}, and under CI it is not recorded again without a reason, which "
             "goes into its history: --reason 'the loss is a mean now'; elsewhere: another directory"
