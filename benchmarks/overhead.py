@@ -28,7 +28,7 @@ import torch
 from benchmarks.workloads import GPT, Tiny, Workload
 from pytest_parity.errors import ParityFailure
 from pytest_parity.result import Comparison, Recorded
-from pytest_parity.session import Parity
+from pytest_parity.session.parity import Parity
 from pytest_parity.settings import Mode, Settings
 
 KINDS = ("batch", "weight", "activation", "gradient", "updated_weight")

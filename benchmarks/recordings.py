@@ -29,7 +29,7 @@ SLIGHTLY = 1 + 2e-7
 def write(root: Path) -> None:
     """A step of the GPT as the golden ``reference``, and twice more: as it is, and moved by rounding."""
     from benchmarks.workloads import GPT, Workload  # noqa: PLC0415
-    from pytest_parity.session import Parity  # noqa: PLC0415
+    from pytest_parity.session.parity import Parity  # noqa: PLC0415
     from pytest_parity.settings import Mode, Settings  # noqa: PLC0415
 
     work = Workload(GPT, 1)

@@ -17,7 +17,7 @@ from pytest_parity.compare.floor import default_factor
 from pytest_parity.errors import ParityFailure
 from pytest_parity.golden.volatile import Volatile
 from pytest_parity.result import Comparison, Delta
-from pytest_parity.session import Parity
+from pytest_parity.session.parity import Parity
 from pytest_parity.settings import Mode, Settings
 from pytest_parity.site import Kind, Site
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from pytest_parity.contract.structure import Structure
 from pytest_parity.diagnose.backward import diagnose_backward
+from pytest_parity.diagnose.factor import factor_hints
 from pytest_parity.diagnose.forward import diagnose_forward
 from pytest_parity.diagnose.step import Seen, Step, above
 from pytest_parity.names import BoundNames
@@ -30,24 +31,27 @@ def first_divergence(
     names: BoundNames,
     structure: Structure | None = None,
     optimizers: Sequence[str] = (),
+    own_optimizers: Sequence[str] = (),
     hyperparameters: Sequence[Change] = (),
 ) -> Diagnosis | None:
     """Name what went wrong first; None where nothing fails.
 
     ``observed`` are all deltas of a step, whatever their verdict: their sites are the reference's, their order is the
     reference's execution order, -1 for what only the candidate has. Of several steps the first that fails is taken.
-    ``structure`` is the reference's, ``optimizers`` the names of the optimizers' classes.
+    ``structure`` is the reference's, ``optimizers`` the names of its optimizers' classes, ``own_optimizers`` those of the
+    candidate's, where they are known.
     """
     deltas = [delta for delta in observed if delta.verdict is not Verdict.EMPTY]  # the two agree there
     failing = [delta.step for delta in deltas if delta.verdict.fails]
     if not failing:
         return None
     first = [delta for delta in deltas if delta.step == min(failing)]
-    causes = _Causes(Step(first, names), structure, tuple(optimizers), tuple(hyperparameters))
+    causes = _Causes(Step(first, names), structure, tuple(optimizers), tuple(own_optimizers), tuple(hyperparameters))
     for look in _IN_CAUSAL_ORDER:
         diagnosis = look(causes)
         if diagnosis is not None:
-            return replace(diagnosis, others=sum(delta.verdict.fails for delta in first) - 1)
+            hints = (*diagnosis.hints, *factor_hints(causes.step, diagnosis))
+            return replace(diagnosis, others=sum(delta.verdict.fails for delta in first) - 1, hints=hints)
     return None
 
 
@@ -56,6 +60,7 @@ class _Causes:
     step: Step
     structure: Structure | None
     optimizers: tuple[str, ...]
+    own_optimizers: tuple[str, ...]
     hyperparameters: tuple[Change, ...]
 
     def failing(self, *kinds: Kind) -> list[Seen]:
@@ -115,11 +120,12 @@ def _update(causes: _Causes) -> Diagnosis | None:
         return None
     first, place = found[0], found[0].site.optimizer
     optimizer = causes.optimizers[place] if place < len(causes.optimizers) else "the optimizer"
+    own = causes.own_optimizers[place] if place < len(causes.own_optimizers) else optimizer
     return Diagnosis(
         fault=Fault.UPDATE,
         site=first.delta.site,
         step=first.delta.step,
-        module=optimizer,
+        module=own,
         reference=optimizer,
         hints=tuple(
             f"{name} is {here}, the golden's run had {golden}" for name, golden, here in causes.hyperparameters

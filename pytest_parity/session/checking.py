@@ -225,7 +225,7 @@ class Checking(Run):
     def pass_by(self, step: int, batch: Any) -> None:
         """Of a step that the golden does not keep it may have the batch's digest."""
         if self.settings.batches is Batches.OWN:
-            self._drawn.pass_by(step, batch)
+            self._drawn.pass_by(step, batch, self.comparator.ignore)
         self.streams.seed_step(step, "step")
 
     def go_without_floors(self) -> None:
@@ -337,7 +337,7 @@ class Checking(Run):
     def explain(self, error: BaseException) -> None:
         """Where memory ran out, what of it is ours; of other errors, that they came on the golden's batch."""
         super().explain(error)
-        if self.step not in {None, self.settled} and self.settings.mode is Mode.CHECK and self._leaves:
+        if self.step not in {None, self.settled} and self._leaves:  # a run that draws, or tries faults, leaves nothing
             explain_batch(error, self.settings, self.golden, self.step, self._given())
 
     def _given(self) -> tuple[str, ...]:

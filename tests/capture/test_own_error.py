@@ -69,6 +69,18 @@ def test_a_recording_runs_on_its_own(studio: Studio):
     assert notes(studio, loop, ValueError("mine"), check=False) == []
 
 
+def test_a_recording_that_is_run_again_has_no_golden_yet(studio: Studio):
+    error = ValueError("mine")
+    runs = iter([None, error])
+
+    def body(parity: Parity) -> None:
+        loop(next(runs, None))(parity)
+
+    studio.record(body, draws=1)
+    assert next(runs, "all were used") == "all were used"
+    assert not getattr(error, "__notes__", ())
+
+
 def test_behind_the_loop_no_batch_is_out(studio: Studio):
     assert notes(studio, loop, ValueError("mine"), behind=True) == []
 

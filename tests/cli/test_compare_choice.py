@@ -83,6 +83,15 @@ def test_a_step_that_the_candidate_has_not_is_trouble(two: Two):
     assert "step 2 is not in the candidate; it has step 0 (" in done.err
 
 
+def test_a_step_that_the_reference_has_not_fails_by_its_name(two: Two):
+    """It is no difference of the data, and nothing explains it."""
+    two.record(training(steps=1), training(steps=3))
+    done = two.compare()
+    assert done.status == 1
+    assert "first divergence: step 1 is the candidate's alone; record the reference as far, or compare" in done.out
+    assert "the likeliest explanation" not in done.out
+
+
 def test_a_step_is_a_number(alike: Two, capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit):
         alike.compare("--step", "one")

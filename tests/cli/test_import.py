@@ -285,3 +285,23 @@ def test_a_directory_that_is_none_of_a_savers_is_trouble(saver: Saver, take, tmp
     done = take(saver.path)
     assert done.status == 2
     assert "step_3 has nothing to import: it holds nothing, and what is read is batch.pt, " in done.err
+
+
+def test_two_directories_of_one_step_are_trouble(saver: Saver, take):
+    """One of them would be left out, and nobody would know."""
+    saver.save()
+    (saver.path / "step_0").rename(saver.path / "step_00")
+    saver.step(0)
+    done = take(saver.path)
+    assert done.status == 2
+    assert f"{saver.path / 'step_0'} and {saver.path / 'step_00'} are both step 0; leave one of them there" in done.err
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_what_holds_code_is_refused_in_one_line(saver: Saver, take, recwarn: pytest.WarningsRecorder):
+    saver.save()
+    torch.jit.save(torch.jit.script(nn.Linear(2, 2)), saver.path / "step_0/batch.pt")
+    recwarn.clear()
+    done = take(saver.path)
+    assert (done.status, len(recwarn)) == (2, 0)
+    assert "batch.pt is a TorchScript archive, which holds code; --skip batch.pt leaves it out" in done.err

@@ -257,3 +257,15 @@ def test_a_list_of_plain_values_is_one_value_where_asked():
 def test_every_reason_is_documented():
     text = (Path(__file__).parents[2] / "docs" / "consistency.md").read_text(encoding="utf-8")
     assert [rule.reason for rule in EFFECTS if rule.reason not in text] == []
+
+
+def test_a_dot_in_a_name_hides_no_key():
+    """``{"a.b": 1, "a": {"b": 2}}`` has two values, and one dotted key for them."""
+    with pytest.raises(UsageError, match=r"a has the key a\.b twice, nested and with a dot in its name"):
+        changes({"a.b": 1, "a": {"b": 2}}, {"a": {"b": 2}})
+    assert changes({"a.b": 1}, {"a": {"b": 1}}) == {}
+
+
+def test_a_list_of_tables_is_no_table_with_numbers_for_keys():
+    assert changes({"layers": [{"x": 1}]}, {"layers": {"0": {"x": 1}}}) == {"layers": Change.TYPE}
+    assert changes({"a": {"layers": {"0": {"x": 1}}}}, {"a": {"layers": [{"x": 1}]}}) == {"a.layers": Change.TYPE}

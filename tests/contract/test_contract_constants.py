@@ -110,3 +110,22 @@ def test_a_constant_that_one_of_the_two_calls_otherwise_is_not_compared():
 
     reference = describe(nn.ModuleDict({"norm": nn.LayerNorm(4)}))
     assert constant_differences(reference, describe(nn.ModuleDict({"norm": Norm()})), BoundNames.identity()) == ()
+
+
+@pytest.mark.parametrize(
+    ("reference", "candidate", "told"),
+    [
+        (nn.ReLU(), nn.GELU(), True),
+        (nn.Dropout(0.1), nn.Identity(), True),
+        (nn.Dropout(0.0), nn.Identity(), False),
+        (nn.Identity(), nn.Dropout1d(0.0), False),
+        (nn.Dropout(0.0), nn.ReLU(), True),
+        (nn.Sequential(), nn.ModuleList(), False),
+        (nn.Sequential(), nn.Identity(), False),
+    ],
+)
+def test_classes_that_may_compute_two_things(reference: nn.Module, candidate: nn.Module, told: bool):
+    theirs, ours = (describe(nn.ModuleDict({"act": module})) for module in (reference, candidate))
+    before, after = type(reference).__name__, type(candidate).__name__
+    expected = (Difference("constant", "class", before, after, "act"),)
+    assert constant_differences(theirs, ours, BoundNames.identity()) == (expected if told else ())

@@ -268,3 +268,35 @@ def test_memory_that_several_parameters_share_is_found():
     assert found["layers.0.one.weight"].aliases == ("head.weight",)
     assert "head.weight" not in found
     assert same_memory(Model(head=4).named_parameters()) == {}
+
+
+def test_two_classes_of_torchs_own_are_a_difference():
+    """No tensor tells a GELU from a ReLU."""
+    reference, candidate = nn.Sequential(nn.Linear(2, 2), nn.ReLU()), nn.Sequential(nn.Linear(2, 2), nn.GELU())
+    found = compared(reference, candidate)
+    assert [(one.where, one.name, one.golden, one.here) for one in found.constants] == [("1", "class", "ReLU", "GELU")]
+    assert (found.problems, found.classes, found.passed) == ((), (), False)
+
+
+def test_classes_of_an_implementation_s_own_are_listed_alone():
+    reference, candidate = nn.ModuleList([Model(1)]), nn.ModuleList([nn.Sequential()])
+    candidate[0].add_module("layers", nn.ModuleList([Layer(4, bias=True)]))
+    candidate[0].add_module("norm", nn.BatchNorm1d(4))
+    candidate[0].add_module("head", nn.Linear(4, 2))
+    found = compared(reference, candidate)
+    assert [(one.where, one.golden, one.here) for one in found.classes] == [("0", "Model", "Sequential")]
+    assert (found.constants, found.passed) == ((), True)
+
+
+def test_a_tensor_beside_the_model_is_not_the_model(tmp_path: Path):
+    """``{"model": ..., "epoch": tensor(1)}``: two models would agree in their epochs."""
+    state = nn.Linear(2, 2).state_dict()
+    torch.save({"epoch": torch.tensor(1), "model": state}, tmp_path / "a.pt")
+    assert set(describe_file(tmp_path / "a.pt").tensors) == {"weight", "bias"}
+    torch.save({"epoch": torch.tensor(1), "generator": state}, tmp_path / "b.pt")
+    with pytest.raises(
+        UsageError, match="holds tensors under its top, generator, and none of these is called state_dict"
+    ):
+        describe_file(tmp_path / "b.pt")
+    torch.save({**state, "_extra_state": {"scale": torch.ones(1)}}, tmp_path / "c.pt")
+    assert set(describe_file(tmp_path / "c.pt").tensors) == {"weight", "bias"}

@@ -62,6 +62,12 @@ def test_steps_that_select_nothing_are_refused_at_once(callback: type, steps: di
         callback(CASE, **steps)
 
 
+@pytest.mark.parametrize("callback", [ParityRecord, ParityCheck])
+def test_a_kind_that_is_none_is_refused_at_once(callback: type) -> None:
+    with pytest.raises(UsageError, match=r"'gradients' is no kind; did you mean 'gradient'\? kinds are batch, weight"):
+        callback(CASE, kinds=["gradients"])
+
+
 def test_batches_are_own_or_recorded() -> None:
     with pytest.raises(UsageError, match=r"ParityCheck\(batches='golden'\): 'own' or 'recorded'"):
         ParityCheck(CASE, batches="golden")

@@ -79,3 +79,12 @@ def test_a_loop_that_is_left_in_its_last_step_explains_no_other_difference():
     text = left(2)
     assert text.startswith("case step 2: the loss is the first site that differs")
     assert "the loop was left" not in text
+
+
+def test_a_loop_that_came_to_its_end_was_not_left():
+    model, optimizer = made()
+    with check("golden", "case", model, optimizer, raises=False) as run:
+        called(run, model, optimizer)
+    text = str(run.failure)
+    assert text.startswith("case step 0: the output outputs is missing")
+    assert "the loop was left" not in text

@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from pytest_parity.contract.config import Change, ConfigComparison, KeyCompared
+from pytest_parity.contract.effects import Effect
 from pytest_parity.report.consistency import (
     DIFFERS,
     KINDS,
@@ -56,7 +58,7 @@ def said(*comparisons: Comparison) -> dict[str, tuple[str, str]]:
 def test_nothing_asked_for_is_nothing_measured_and_status_2():
     found = findings(Consistency())
     assert {one.mark for one in found} == {NOT_MEASURED}
-    assert [one.title for one in found] == ["configuration", "structure", *KINDS, "all that was recorded"]
+    assert [one.title for one in found] == ["configuration", "structure", *KINDS, "all that was asked for"]
     assert status_of(found) == 2
 
 
@@ -70,7 +72,7 @@ def test_only_the_kinds_that_were_compared_have_a_mark():
         "loss": SAME,
         "gradients": NOT_MEASURED,
         "update": NOT_MEASURED,
-        "all that was recorded": SAME,
+        "all that was asked for": SAME,
     }
 
 
@@ -86,11 +88,11 @@ def test_what_is_missing_differs_even_where_nothing_of_the_kind_was_compared():
     found = comparison({"loss": 1}, delta("updated_weight/a.weight", Verdict.MISSING))
     assert marks(found)["update"] == DIFFERS
     assert said(found)["update"] == ("", "1 missing; updated_weight/a.weight in step 0 is one")
-    assert said(found)["all that was recorded"] == (
+    assert said(found)["all that was asked for"] == (
         "1 of 2 sites compared",
         "check: 1 site of the reference not compared",
     )
-    assert marks(found)["all that was recorded"] == DIFFERS
+    assert marks(found)["all that was asked for"] == DIFFERS
 
 
 @pytest.mark.parametrize("verdict", [Verdict.VACUOUS, Verdict.BELOW_NOISE])
@@ -141,8 +143,25 @@ def test_a_comparison_that_is_not_complete_is_never_all_the_same():
     """More was recorded than compared, and no site says why: it did not pass."""
     short = comparison({"loss": 2}, expected=5)
     assert not short.passed
-    assert marks(short)["all that was recorded"] == DIFFERS
+    assert marks(short)["all that was asked for"] == DIFFERS
     assert status_of(findings(Consistency(evidence=(Evidence("check", short),)))) == 1
+
+
+@pytest.mark.parametrize("excepted", ["ignored", "uncovered", "unobservable"])
+def test_what_is_excepted_by_name_was_not_all_compared(excepted: str):
+    found = comparison({"loss": 2}, expected=46)
+    found = replace(found, counts={**found.counts, excepted: 44})
+    assert found.passed
+    assert marks(found)["all that was asked for"] == NOT_MEASURED
+    assert said(found)["all that was asked for"] == ("", f"2 of 46 sites compared: 44 {excepted}")
+    assert status_of(findings(Consistency(evidence=(Evidence("check", found),)))) == 0
+
+
+def test_keys_that_are_compared_as_written_are_counted_beside_the_mark():
+    keys = (KeyCompared("a", Change.SAME, "???", "???", Effect.MAY, ""),)
+    told = findings(Consistency(ConfigComparison("a.yaml", "b.yaml", keys, {}, {"a": "it has to be given"})))[0]
+    assert (told.mark, told.found) == (SAME, "all the same, 1 as written: the files alone do not tell their values")
+    assert findings(Consistency(ConfigComparison("a.yaml", "b.yaml", keys)))[0].found == "all the same"
 
 
 def test_a_failing_check_marks_the_section_whatever_another_one_says():
@@ -161,7 +180,7 @@ def test_markdown_ticks_exactly_what_is_the_same():
     )
     text = consistency_markdown(all_of, preface="By hand.\n", command="parity consistency --check a.json")
     rows = [line for line in text.splitlines() if line.endswith(("✅ same |", "❌ differs |", "not measured |"))]
-    assert [row.split("|")[1].strip() for row in rows if "✅" in row] == ["loss", "all that was recorded"]
+    assert [row.split("|")[1].strip() for row in rows if "✅" in row] == ["loss", "all that was asked for"]
     assert [row.split("|")[1].strip() for row in rows if "❌" in row] == ["gradients"]
     assert text.count("✅") == 2
     assert "\nBy hand.\n" in text
@@ -173,4 +192,6 @@ def test_the_terminal_says_it_in_a_line_first():
     all_of = Consistency(evidence=(Evidence("check", comparison({"loss": 1})),))
     lines = list(consistency_lines(all_of))
     assert lines[0] == verdict_words(findings(all_of))
-    assert lines[0].startswith("the same: loss, all that was recorded; not measured: configuration, structure, data")
+    assert lines[0].startswith(
+        "the same: loss, all that was asked for; not measured: configuration, structure, data"
+    )

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from outside import Outside, data, loss_of, net
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 
 from pytest_parity.session.plan import Outcome
 from pytest_parity.settings import Batches, Mode
@@ -66,6 +66,29 @@ def test_the_data_is_compared_before_the_model(outside: Outside) -> None:
     outcome = outside.check(script(shuffle=True, seed=1))
     assert outcome.kind == "failed"
     assert outcome.lines[0].startswith("case: the data differs from step 0 on")
+
+
+def test_a_batch_between_the_steps_that_are_kept_counts_as_well(outside: Outside) -> None:
+    golden_data = list(data())
+    outside.record(script(batches=data()), steps=[0, 2])
+    other = TensorDataset(*(torch.cat([*rows]) for rows in zip(*golden_data, strict=True)))
+    other.tensors[0][4:8] += 1.0  # the batch of step 1
+    changed = script(batches=DataLoader(other, batch_size=4))
+    outcome = outside.check(changed, weights=True)
+    assert outcome.kind == "failed"
+    assert outcome.lines[0].startswith("case: the data differs from step 1 on: batch 1 here is none of the 3 batches")
+    assert ": FAILED: 54 of 54 sites compared in steps 0, 2" in said(outcome)
+    assert outside.check(changed, weights=True, ignore=("batch/*",)).kind == "passed"
+    assert outside.check(script(), weights=True).kind == "passed"
+
+
+def test_batches_that_are_ignored_are_said_to_differ_all_the_same(outside: Outside) -> None:
+    outside.record(script(), first=1)
+    seen = ("batch/*", "input/*", "activation/*", "loss", "gradient", "updated_weight")
+    outcome = outside.check(script(batches=data(seed=1)), ignore=seen)
+    assert outcome.kind == "passed", outcome.lines
+    assert "the data differs from step 0 on: 0 differs in 16 of 16 elements" in said(outcome)
+    assert "batches are not judged here" in said(outcome)
 
 
 def test_weights_that_do_not_fit_another_structure_are_a_difference(outside: Outside) -> None:

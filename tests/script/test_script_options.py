@@ -113,6 +113,11 @@ def test_goldens_are_where_ref_says_else_the_environment(
         ),
         (("check", "--case", "case", "--rtol", "1", "--", "python"), "atol"),
         (
+            ("check", "--case", "case", "--kinds", "gradients", "--", "python"),
+            "'gradients' is no kind; did you mean 'gradient'? kinds are batch, weight",
+        ),
+        (("record", "--case", "case", "--kinds", "loss,x", "--", "python"), "'x' is no kind; kinds are batch, weight"),
+        (
             ("check", "--case", "case", "--save", "no/x.json", "--", "python"),
             "--save no/x.json: there is no directory no",
         ),

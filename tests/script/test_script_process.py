@@ -54,6 +54,7 @@ def test_the_output_of_a_script_is_its_own_byte_for_byte(place: Place) -> None:
     ("amid", "status", "said"),
     [
         ("if number == 1: raise ValueError('boom')", 1, "the script ended in ValueError: boom after 2 steps"),
+        ("if number == 1: exit(3)", 3, "the script ended with exit(3) after 2 steps"),
         ("if number == 1: os._exit(0)", 2, "left by os._exit, before the last step that is kept was over"),
     ],
 )

@@ -8,6 +8,7 @@ import torch
 from outside import Outside, data, loss_of, net
 from torch import nn
 
+from pytest_parity.settings import Mode
 from pytest_parity.site import Kind
 
 
@@ -219,6 +220,34 @@ def test_two_optimizers_of_one_model_share_its_steps(outside: Outside) -> None:
     golden = outside.record(script)
     assert golden.steps == (0, 1, 2)
     assert golden.manifest["settings"]["optimizers"] == ["SGD", "Adam"]
+
+
+def test_an_optimizer_that_never_steps_does_not_make_one_step_of_a_whole_training(outside: Outside) -> None:
+    def script() -> None:
+        model, x = net(), torch.randn(4, 4)
+        warm, optimizer = torch.optim.SGD(model.parameters(), 0.1), torch.optim.Adam(model.parameters(), 0.1)
+        for _ in range(4):
+            optimizer.zero_grad()
+            model(x).square().mean().backward()
+            optimizer.step()
+        assert warm.param_groups
+
+    outcome = outside.run(script, Mode.RECORD)
+    assert outcome.kind == "error"
+    assert "all optimizers of the model have stepped, and SGD has not, while another stepped" in outcome.lines[0]
+
+
+def test_optimizers_that_take_turns_share_a_step(outside: Outside) -> None:
+    def script() -> None:
+        model, x = net(), torch.randn(4, 4)
+        often, seldom = torch.optim.SGD(model[0].parameters(), 0.1), torch.optim.Adam(model[2].parameters(), 0.1)
+        for number in range(8):
+            model.zero_grad()
+            model(x).square().mean().backward()
+            (seldom if number % 4 == 3 else often).step()
+
+    assert outside.record(script, first=2).steps == (0, 1)
+    assert len(calls(outside)) == 4
 
 
 def test_lbfgs_has_all_its_closures_in_one_step(outside: Outside) -> None:
