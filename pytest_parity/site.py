@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import Enum
 from urllib.parse import unquote
 
-__all__ = ["CAUSAL_ORDER", "DEFAULT_KINDS", "INPUTS", "ROOT", "Kind", "Site"]
+from pytest_parity.errors import UsageError
+
+__all__ = ["CAUSAL_ORDER", "DEFAULT_KINDS", "INPUTS", "ROOT", "Kind", "Site", "kind_named"]
 
 ROOT = "(model)"
 """The path of the root module, whose own name in torch is the empty string."""
@@ -38,6 +41,17 @@ class Kind(str, Enum):
 
 CAUSAL_ORDER: dict[Kind, int] = {kind: rank for rank, kind in enumerate(Kind)}
 DEFAULT_KINDS: frozenset[Kind] = frozenset(Kind) - {Kind.ACTIVATION_GRADIENT}
+
+
+def kind_named(name: str) -> Kind:
+    """A kind by the name that someone has typed; raises ``UsageError`` for what is none."""
+    kinds = [kind.value for kind in Kind]
+    if name in kinds:
+        return Kind(name)
+    near = get_close_matches(name, kinds, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise UsageError(f"{name!r} is no kind; {hint}kinds are {', '.join(kinds)}")
+
 
 _SITE = re.compile(
     r"(?P<kind>[a-z_]+)/(?P<path>[^/#@]*)(?:#(?P<call>\d+))?(?:/(?P<leaf>[^/#@]*))?(?:@opt(?P<optimizer>\d+))?"

@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     """Compare."""
     from pytest_parity.compare.tolerance import make  # noqa: PLC0415
 
-    tolerance = make(args.rtol, args.atol, "parity compare")
+    tolerance = make(args.rtol, args.atol, "--rtol, --atol")
     if args.save is not None:
         _check_save(args.save)
     with open_golden(args.reference, args.root) as reference, open_golden(args.candidate, args.root) as candidate:

@@ -114,7 +114,7 @@ def _surveyed(args: argparse.Namespace) -> Survey:
     from pytest_parity.compare.tolerance import make  # noqa: PLC0415
     from pytest_parity.session.goldens import survey_goldens  # noqa: PLC0415
 
-    tolerance = make(args.rtol, args.atol, "parity consistency")
+    tolerance = make(args.rtol, args.atol, "--rtol, --atol")
     one, other = args.recordings
     with open_golden(one, args.root) as reference, open_golden(other, args.root) as candidate:
         if os.path.realpath(reference.path) == os.path.realpath(candidate.path):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_parity.cli.common import add_json, add_root, default_root, say, write_json
 from pytest_parity.cli.installed import Package, packages, plugin_problem
 from pytest_parity.cli.terminal import BOLD, GREEN, RED, Style, progress
+from pytest_parity.errors import UsageError
 from pytest_parity.report.words import amount, listed
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Look at everything, then say it."""
+    if args.root is not None and not args.root.is_dir():
+        raise UsageError(f"--root {args.root}: there is no such directory; without --root: {default_root(None)}")
     found = _everything(args)
     if args.json:
         write_json(found)

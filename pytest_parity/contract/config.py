@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from fnmatch import fnmatchcase
@@ -81,9 +81,8 @@ def compare_configs(
     ``only`` and ``ignore`` are dotted keys or patterns (``*`` crosses dots) and stand for what is below them, too. Raises
     ``UsageError`` where one of ``only`` selects nothing in either, and where nothing is left to compare.
     """
-    theirs, ours = (
-        dict(flattened(one.values, whole_lists=True)) if one.values else {} for one in (reference, candidate)
-    )
+    whole = _of_two_sorts(reference.values, candidate.values)
+    theirs, ours = (_flat(one, whole) for one in (reference, candidate))
     rows = list(_rows(theirs, ours))
     names = [row.key for row in rows]
     for pattern in only:
@@ -117,11 +116,16 @@ def config_differences(golden: Mapping[str, Any], here: Mapping[str, Any]) -> tu
     )
 
 
-def flattened(config: Any, prefix: str = "", *, whole_lists: bool = False) -> Iterator[tuple[str, Any]]:
+def flattened(
+    config: Any, prefix: str = "", *, whole_lists: bool = False, whole: Collection[str] = ()
+) -> Iterator[tuple[str, Any]]:
     """Each value with its dotted key: ``model.layers.0.width``; an empty table or list is a value.
 
-    With ``whole_lists`` so is a list without tables in it.
+    With ``whole_lists`` so is a list without tables in it; what the keys ``whole`` have is one, too.
     """
+    if prefix and prefix in whole:
+        yield prefix, config
+        return
     if isinstance(config, Mapping) and config:
         items = [(str(key), value) for key, value in config.items()]
     elif isinstance(config, (list, tuple)) and config and not (whole_lists and _is_plain(config)):
@@ -130,7 +134,34 @@ def flattened(config: Any, prefix: str = "", *, whole_lists: bool = False) -> It
         yield prefix, config
         return
     for key, value in items:
-        yield from flattened(value, f"{prefix}.{key}" if prefix else key, whole_lists=whole_lists)
+        yield from flattened(value, f"{prefix}.{key}" if prefix else key, whole_lists=whole_lists, whole=whole)
+
+
+def _flat(config: ConfigFile, whole: Collection[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in flattened(config.values, whole_lists=True, whole=whole) if config.values else ():
+        if key in found:
+            raise UsageError(
+                f"{config.name} has the key {key} twice, nested and with a dot in its name (or as a number and as a text); "
+                "rename one of them"
+            )
+        found[key] = value
+    return found
+
+
+def _of_two_sorts(reference: Mapping[str, Any], candidate: Mapping[str, Any]) -> frozenset[str]:
+    """The keys that have a list on one side and a table on the other; below them ``0`` would mean two things."""
+    lists, tables = ({key for one in (reference, candidate) for key in _holders(one, sort)} for sort in (list, Mapping))
+    return frozenset(lists & tables)
+
+
+def _holders(config: Any, sort: type, prefix: str = "") -> Iterator[str]:
+    """The keys of all that is of a sort, lists or tables."""
+    if isinstance(config, sort):
+        yield prefix
+    items = config.items() if isinstance(config, Mapping) else enumerate(config) if isinstance(config, list) else ()
+    for key, value in items:
+        yield from _holders(value, sort, f"{prefix}.{key}" if prefix else str(key))
 
 
 def _is_plain(value: Any) -> bool:

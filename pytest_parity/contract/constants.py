@@ -1,4 +1,4 @@
-"""The constants of modules: eps, momentum, p, dtype, what a module computes with besides its tensors."""
+"""The constants of modules: eps, momentum, p, dtype, what a module computes with besides its tensors; and its class."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from pytest_parity.contract.agreement import Names
 from pytest_parity.contract.tensors import Structure
 from pytest_parity.result import Difference
 
-__all__ = ["constant_differences", "constants"]
+__all__ = ["CLASS", "class_differences", "constant_differences", "constants"]
 
 _LONGEST = 16
 """Items of a list that is a setting; a longer one is data."""
 _WITHOUT_EFFECT = frozenset({"inplace"})
+CLASS = "class"
+"""The name of a difference in a module's class."""
+_CONTAINERS = frozenset({"ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"})
+_DROPOUTS = frozenset({"AlphaDropout", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "FeatureAlphaDropout"})
 
 
 def constants(module: torch.nn.Module) -> dict[str, Any]:
@@ -38,8 +42,46 @@ def constants(module: torch.nn.Module) -> dict[str, Any]:
 def constant_differences(reference: Structure, candidate: Structure, names: Names) -> tuple[Difference, ...]:
     """What modules that are each other's counterparts are set to differently, by the candidate's names.
 
-    Only a constant that both have under one name is compared: another implementation may call it otherwise.
+    Only a constant that both have under one name is compared: another implementation may call it otherwise. Classes are,
+    where both are torch's own: a ``GELU`` for a ``ReLU``.
     """
+    classes = class_differences(reference, candidate, names)
+    return (
+        *(one for one in classes if _is_told(one, reference, candidate, names)),
+        *_constants(reference, candidate, names),
+    )
+
+
+def class_differences(reference: Structure, candidate: Structure, names: Names) -> tuple[Difference, ...]:
+    """Modules that are each other's counterparts, and of classes of two names, as an own implementation's are mostly."""
+    there = ((path, reference.modules.get(names.path(path), ""), own) for path, own in candidate.modules.items())
+    return tuple(
+        Difference("constant", CLASS, before, own, path)
+        for path, before, own in there
+        if before and own and before != own
+    )
+
+
+def _is_told(one: Difference, reference: Structure, candidate: Structure, names: Names) -> bool:
+    """Whether two classes of torch's own may compute two things; a dropout of nothing is an identity."""
+    if {one.golden, one.here} & _CONTAINERS or not all(map(_named_by_torch, (one.golden, one.here))):
+        return False
+    rates = {
+        found.get("p")
+        for name, found in (
+            (one.golden, reference.constants.get(names.path(one.where), {})),
+            (one.here, candidate.constants.get(one.where, {})),
+        )
+        if name in _DROPOUTS
+    }
+    return not (rates and {one.golden, one.here} <= {*_DROPOUTS, "Identity"} and rates <= {0.0})
+
+
+def _named_by_torch(name: str) -> bool:
+    return isinstance(getattr(torch.nn, name, None), type)
+
+
+def _constants(reference: Structure, candidate: Structure, names: Names) -> tuple[Difference, ...]:
     return tuple(
         Difference("constant", name, str(recorded[name]), str(value), path)
         for path, own in candidate.constants.items()

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from pytest_parity.contract.agreement import Names, compare_structures, counterparts, unmatched_modules
-from pytest_parity.contract.constants import constant_differences
+from pytest_parity.contract.constants import CLASS, class_differences, constant_differences
 from pytest_parity.contract.explain import Share, explained
 from pytest_parity.contract.tensors import Structure, TensorInfo
 from pytest_parity.contract.totals import counted, subtrees
@@ -84,10 +84,12 @@ class StructureComparison:
     modules_missing: tuple[str, ...]
     modules_extra: tuple[str, ...]
     constants: tuple[Difference, ...]
-    """What modules of one class on both sides are set to differently."""
+    """What modules of one class on both sides are set to differently, and classes of torch's own that are two."""
     tied: tuple[Mapping[str, str], Mapping[str, str]]
     """Of either side each further name of a tensor, with the first."""
     notes: tuple[str, ...] = ()
+    classes: tuple[Difference, ...] = ()
+    """Modules that are each other's counterparts, and of two classes that are not both torch's own: fails nothing."""
 
     @property
     def problems(self) -> tuple[TensorCompared, ...]:
@@ -116,6 +118,7 @@ def compare_models(reference: ModelSide, candidate: ModelSide, names: Names, *, 
     deltas = {Site.parse(delta.site).path: delta for delta in compare_structures(theirs, ours, names)}
     reached = {*theirs.modules}
     quiet = reference.tensors_alone or candidate.tensors_alone
+    constants = _constants(theirs, ours, names)
     return StructureComparison(
         reference.name,
         candidate.name,
@@ -125,12 +128,13 @@ def compare_models(reference: ModelSide, candidate: ModelSide, names: Names, *, 
         _subtrees(theirs, ours, names, depth),
         () if quiet else unmatched_modules(theirs, ours, names),
         () if quiet else tuple(path for path in ours.modules if names.path(path) not in reached),
-        _constants(theirs, ours, names),
+        constants,
         (theirs.tensor_aliases, ours.tensor_aliases),
         (
             *_prefixed(theirs, ours, names),
             *(f"{side.name} {note}" for side in (reference, candidate) for note in _notes(side)),
         ),
+        tuple(one for one in class_differences(theirs, ours, names) if one not in constants),
     )
 
 
@@ -211,12 +215,13 @@ def _tensors(theirs: Structure, ours: Structure, names: Names, deltas: Mapping[s
 
 
 def _constants(theirs: Structure, ours: Structure, names: Names) -> tuple[Difference, ...]:
-    """Those of modules of one class; a class of another name may mean another thing by the same word."""
+    """Classes, and what modules of one class are set to; one of another name may mean another thing by the same word."""
     found = constant_differences(theirs, ours, names)
     return tuple(
         one
         for one in found
-        if one.name != "training" and ours.modules.get(one.where) == theirs.modules.get(names.path(one.where))
+        if one.name == CLASS
+        or (one.name != "training" and ours.modules.get(one.where) == theirs.modules.get(names.path(one.where)))
     )
 
 

@@ -25,6 +25,8 @@ SAFETENSORS = ".safetensors"
 CHECKPOINTS = (".ckpt", ".pt", ".pth", ".bin")
 _HOLDERS = ("state_dict", "model_state_dict", "model", "module", "net")
 """Where trainers keep the model's tensors in a checkpoint; Lightning's name first."""
+_EXTRA = "_extra_state"
+"""What modules keep besides tensors, under this name behind their own."""
 _COUNTED = frozenset({"running_mean", "running_var", "num_batches_tracked"})
 """Of the names in torch's own modules those that are buffers'."""
 _GLOBAL = re.compile(r"GLOBAL (\S+)")
@@ -162,17 +164,19 @@ def _state(found: Any, path: Path) -> dict[str, torch.Tensor]:
     """The model's tensors by name, where a checkpoint keeps them."""
     if not isinstance(found, Mapping):
         raise UsageError(f"{path} holds a {type(found).__name__}, and a table of tensors by name is needed")
-    if _tensors(found):
-        return _tensors(found)
     tables = {str(name): _tensors(value) for name, value in found.items() if isinstance(value, Mapping)}
-    held = {name: tensors for name, tensors in tables.items() if tensors}
+    held = {name: tensors for name, tensors in tables.items() if tensors and not name.endswith(_EXTRA)}
     chosen = next((name for name in _HOLDERS if name in held), None)
-    if chosen is None and len(held) > 1:
+    if chosen is not None:
+        return held[chosen]
+    alone = _tensors(found)
+    if len(held) + bool(alone) > 1:
+        under = ", ".join([*(["its top"] if alone else []), *held])
         raise UsageError(
-            f"{path} holds tensors under {', '.join(held)}, and none of these is called {' or '.join(_HOLDERS)}; "
+            f"{path} holds tensors under {under}, and none of these is called {' or '.join(_HOLDERS)}; "
             f"keep the one that is the model: safetensors.torch.save_file(checkpoint[{next(iter(held))!r}], ...)"
         )
-    return held[chosen or next(iter(held))] if held else {}
+    return alone or next(iter(held.values()), {})
 
 
 def _tensors(table: Mapping[Any, Any]) -> dict[str, torch.Tensor]:

@@ -8,7 +8,7 @@ import torch
 
 __all__ = ["stored_names", "strip_wrappers", "wrapped_child"]
 
-_MARKED = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+_MARKED = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module")
 _PARALLEL = (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel)
 _PARALLEL_CHILD = "module"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_parity.report.words import amount, counted, steps_words
-from pytest_parity.result import Comparison, Delta, Verdict
+from pytest_parity.result import IGNORED, UNCOVERED, Comparison, Delta, Verdict
 from pytest_parity.site import Kind, Site
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ _GIVEN = frozenset({Kind.WEIGHT, Kind.OPTIMIZER})
 """Kinds that a check puts to the reference's at each step's start: there they agree by construction."""
 _WEAK = (Verdict.VACUOUS, Verdict.BELOW_NOISE)
 """Verdicts that pass, and of which little follows."""
+_EXCEPTED = (IGNORED, UNCOVERED, Verdict.UNOBSERVABLE.value)
+"""Counts of sites that were recorded, and that a comparison passes without."""
 _NOUNS = {
     Kind.BATCH: "batch tensor",
     Kind.ACTIVATION_GRADIENT: "activation gradient",
@@ -93,7 +95,10 @@ def _config(config: ConfigComparison | None) -> Finding:
         return Finding("configuration", NOT_MEASURED, "", "")
     measured = amount(len(config.keys), "key")
     if not config.differences:
-        return Finding("configuration", SAME, measured, "all the same")
+        written = f", {len(config.unresolved):,} as written: the files alone do not tell their values" * bool(
+            config.unresolved
+        )
+        return Finding("configuration", SAME, measured, f"all the same{written}")
     numbers = sum(row.effect == "numbers" for row in config.differences)
     found = f"{len(config.differences):,} differ, {numbers:,} of these change numbers"
     return Finding("configuration", DIFFERS, measured, found)
@@ -109,7 +114,7 @@ def _structure(structure: StructureComparison | None) -> Finding:
     parts = [
         f"{amount(len(structure.problems), 'tensor')} of another name, shape, dtype or use" * bool(structure.problems),
         f"{after.parameters - before.parameters:+,} parameters" * bool(structure.difference),
-        f"{amount(len(structure.constants), 'constant')} of modules" * bool(structure.constants),
+        f"{amount(len(structure.constants), 'setting')} of modules" * bool(structure.constants),
     ]
     return Finding("structure", DIFFERS, measured, ", ".join(part for part in parts if part))
 
@@ -177,15 +182,19 @@ def _all_equal(one: Evidence, kinds: tuple[Kind, ...]) -> bool:
 
 
 def _whole(evidence: tuple[Evidence, ...]) -> Finding:
-    """Whether everything that was recorded was compared, and by what could have failed."""
-    title = "all that was recorded"
+    """Whether all that was asked for was compared, and by what could have failed; what is excepted was not."""
+    title = "all that was asked for"
     if not any(one.comparison.expected for one in evidence):
         return Finding(title, NOT_MEASURED, "", "")
     compared = sum(one.comparison.compared for one in evidence)
     expected = sum(one.comparison.expected for one in evidence)
     measured = f"{compared:,} of {amount(expected, 'site')} compared"
-    open_ones = list(_incomplete(evidence))
-    return Finding(title, DIFFERS if open_ones else SAME, measured, "; ".join(open_ones) or "nothing left out")
+    if open_ones := list(_incomplete(evidence)):
+        return Finding(title, DIFFERS, measured, "; ".join(open_ones))
+    excepted = {key: sum(one.comparison.counts.get(key, 0) for one in evidence) for key in _EXCEPTED}
+    if left := counted({key: count for key, count in excepted.items() if count}):
+        return Finding(title, NOT_MEASURED, "", f"{measured}: {left}")
+    return Finding(title, SAME, measured, "nothing left out")
 
 
 def _incomplete(evidence: tuple[Evidence, ...]) -> Iterator[str]:

@@ -15,7 +15,7 @@ _SHOWN = 8
 _CLOSE = 0.05
 """Factors nearer to 1 than this are shown with more digits."""
 _UNIT = ("units", "unit")
-_REPLAY = "--batches recorded"
+_REPLAY = "under Lightning --batches recorded, in a loop by hand pytest_parity.check"
 
 
 def data_text(case: str, difference: DataDifference, *, replay: str = _REPLAY) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pytest_parity.report.coverage import coverage_lines
+from pytest_parity.report.data import data_sentence
 from pytest_parity.report.environment import passing_words
-from pytest_parity.report.sentence import verdict_sentence
+from pytest_parity.report.sentence import data_first, verdict_sentence
 from pytest_parity.report.words import amount, counted, listed, number, size, steps_words
 from pytest_parity.result import Comparison, Delta, Recorded, Verdict
 
@@ -21,7 +22,11 @@ def summary_line(comparison: Comparison) -> str:
     if comparison.passed:
         return f"{comparison.case}: {line}"
     failed = f"{comparison.case}: FAILED: {line}"
-    return failed if comparison.diagnosis is None else f"{failed}; first: {verdict_sentence(comparison)}"
+    return (
+        failed
+        if comparison.diagnosis is None and not data_first(comparison)
+        else f"{failed}; first: {verdict_sentence(comparison)}"
+    )
 
 
 def note_lines(result: Comparison | Recorded) -> list[str]:
@@ -33,6 +38,7 @@ def note_lines(result: Comparison | Recorded) -> list[str]:
 def _of_comparison(comparison: Comparison) -> list[str]:
     lines = coverage_lines(comparison)
     if comparison.passed:
+        lines += [f"{data_sentence(comparison.data)}; batches are not judged here"] if comparison.data else []
         vacuous = [delta.site for delta in comparison.deltas if delta.verdict is Verdict.VACUOUS]
         lines += [f"{VACUOUS}: {listed(vacuous, _SHOWN)}"] if vacuous else []
         closest = closest_words(comparison.closest)

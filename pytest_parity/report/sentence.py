@@ -25,8 +25,10 @@ def headline(comparison: Comparison) -> str:
 def data_first(comparison: Comparison) -> bool:
     """Whether the batches differ before anything else does."""
     diagnosis, data = comparison.diagnosis, comparison.data
-    later = diagnosis is not None and data is not None and data.step <= diagnosis.step
-    return later and diagnosis is not None and diagnosis.fault not in {Fault.STRUCTURE, Fault.SKIPPED}
+    if diagnosis is None:
+        return comparison.other_data and not comparison.failures
+    later = data is not None and data.step <= diagnosis.step
+    return later and diagnosis.fault not in {Fault.STRUCTURE, Fault.SKIPPED}
 
 
 def verdict_sentence(comparison: Comparison) -> str:
@@ -123,7 +125,9 @@ def _not_called(diagnosis: Diagnosis, site: Site, delta: Delta | None) -> str:
     return f"{_called(diagnosis.module, _ours(site, delta))} is never called{after}"
 
 
-def _skipped(diagnosis: Diagnosis, _site: Site, _delta: Delta | None) -> str:
+def _skipped(diagnosis: Diagnosis, _site: Site, delta: Delta | None) -> str:
+    if delta is not None and delta.verdict is Verdict.EXTRA:
+        return f"{diagnosis.module} is the candidate's alone; record the reference as far, or compare the steps of both"
     return f"{diagnosis.module} of the golden was never run; run every step that was recorded, or record it again"
 
 

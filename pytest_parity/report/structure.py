@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,10 @@ def structure_headline(found: StructureComparison) -> str:
     """``699 of 699 tensors are the same; ...`` with the names of both."""
     who = f"the reference is {found.reference}, the candidate {found.candidate}"
     count, same = len(found.tensors), len(found.tensors) - len(found.problems)
-    constants = f", {amount(len(found.constants), 'constant')} of modules differ" if found.constants else ""
+    differing = len(found.constants)
+    constants = (
+        f", {amount(differing, 'setting')} of modules {'differs' if differing == 1 else 'differ'}" if differing else ""
+    )
     return f"{same:,} of {amount(count, 'tensor')} {'is' if count == 1 else 'are'} the same{constants}; {who}"
 
 
@@ -80,7 +84,7 @@ def share_rows(found: StructureComparison) -> list[tuple[str, str, str]]:
 
 
 def structure_notes(found: StructureComparison, *, everything: bool = False) -> list[str]:
-    """What is tied, what modules have no counterpart, what constants differ, what is not known."""
+    """What is tied, what modules have no counterpart, how they differ but in tensors, what is not known."""
     shown = None if everything else _NAMED
     notes = []
     for whose, tied in zip(("reference", "candidate"), found.tied, strict=True):
@@ -96,8 +100,19 @@ def structure_notes(found: StructureComparison, *, everything: bool = False) -> 
         for one in found.constants[:shown]
     ]
     if len(found.constants) > (shown or len(found.constants)):
-        notes.append(f"... and {amount(len(found.constants) - _NAMED, 'constant')} more")
+        notes.append(f"... and {amount(len(found.constants) - _NAMED, 'setting')} more")
+    notes += _classes(found, shown)
     return [*notes, *found.notes]
+
+
+def _classes(found: StructureComparison, shown: int | None) -> Iterator[str]:
+    """Classes by their names alone, which say little of what two implementations compute."""
+    pairs = Counter((one.golden, one.here) for one in found.classes)
+    if pairs:
+        told = [
+            f"{own} for {theirs}" + (f" ({count} times)" if count > 1 else "") for (theirs, own), count in pairs.items()
+        ]
+        yield f"{amount(len(found.classes), 'module')} of another class, which fails nothing: {listed(told, shown or len(told))}"
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -10,7 +10,7 @@ from pytest_parity.compare.coverage import is_mask, means
 from pytest_parity.errors import UsageError
 from pytest_parity.golden.reader import Golden
 from pytest_parity.report.words import listed, steps_words
-from pytest_parity.site import Kind, Site
+from pytest_parity.site import Kind, Site, kind_named
 
 __all__ = ["Chosen", "choose"]
 
@@ -46,7 +46,7 @@ def choose(
     """What is asked for; raises ``UsageError`` for a step, a kind or a pattern of sites that the recordings have not."""
     chosen = Chosen(
         None if steps is None else tuple(sorted(set(steps))),
-        frozenset(Kind) if kinds is None else frozenset(map(_kind, kinds)),
+        frozenset(Kind) if kinds is None else frozenset(map(kind_named, kinds)),
         tuple(dict.fromkeys(sites or ())),
     )
     for name, golden in (("reference", reference), ("candidate", candidate)):
@@ -60,15 +60,6 @@ def choose(
         _check_kinds(chosen, there, named=kinds is not None)
         _check_patterns(chosen, there)
     return chosen
-
-
-def _kind(name: str) -> Kind:
-    if name in Kind._value2member_map_:
-        return Kind(name)
-    kinds = [kind.value for kind in Kind]
-    near = get_close_matches(name, kinds, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise UsageError(f"{name!r} is no kind; {hint}kinds are {', '.join(kinds)}")
 
 
 def _sites(golden: Golden, steps: Sequence[int]) -> list[Site]:

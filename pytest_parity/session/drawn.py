@@ -9,8 +9,9 @@ from typing import Any
 import torch
 
 from pytest_parity.capture import pack
+from pytest_parity.compare.coverage import Ignore
 from pytest_parity.compare.data import Leaves, batch_digest, counterparts, data_difference, pair_leaves
-from pytest_parity.golden.entry import NONE
+from pytest_parity.golden.entry import NONE, Entry
 from pytest_parity.golden.reader import Golden
 from pytest_parity.report import data_agreement
 from pytest_parity.result import DataDifference, DataFault
@@ -38,9 +39,11 @@ class Drawn:
         self._further: dict[str, None] = {}
         self.difference: DataDifference | None = None
 
-    def pass_by(self, step: int, batch: Any) -> None:
-        """See a batch whose step is not kept, where the golden has its digest."""
-        if self.difference is None and step in self._digests and batch is not None:
+    def pass_by(self, step: int, batch: Any, ignore: Ignore) -> None:
+        """See a batch whose step is not kept, where the golden has its digest, and nothing of it is ``ignore``d."""
+        if self.difference is not None or step not in self._digests or batch is None:
+            return
+        if not any(ignore.pattern(entry.site) for entry in self._entries(self._golden.steps[0])):
             own = counterparts(self._first, batch_leaves(step, batch))
             self._found(data_difference(step, None, own, self._digests), len(own))
 
@@ -69,11 +72,14 @@ class Drawn:
             self._tensors += tensors
 
     def _recorded(self, step: int) -> Leaves:
-        entries = self._golden.entries(step)
+        return [(entry.site.leaf, self._golden.tensor(entry)) for entry in self._entries(step)]
+
+    def _entries(self, step: int) -> list[Entry]:
+        """The golden's tensors of a step's batch."""
         return [
-            (one.site.leaf, self._golden.tensor(one))
-            for one in entries
-            if one.site.kind is Kind.BATCH and one.site.path == LOADER and one.dtype != NONE
+            entry
+            for entry in self._golden.entries(step)
+            if entry.site.kind is Kind.BATCH and entry.site.path == LOADER and entry.dtype != NONE
         ]
 
     def notes(self) -> Iterator[str]:

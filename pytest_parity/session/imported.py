@@ -68,7 +68,12 @@ def import_saved(directory: Path, root: Path, case: str, *, skip: Collection[str
 def _steps(directory: Path) -> dict[int, Path]:
     if not directory.is_dir():
         raise UsageError(f"{directory} is no directory; give the one that holds step_0, step_1, ...")
-    found = {int(match[1]): path for path in directory.iterdir() if (match := _STEP.fullmatch(path.name))}
+    found: dict[int, Path] = {}
+    for path in sorted(directory.iterdir()):
+        if match := _STEP.fullmatch(path.name):
+            other = found.setdefault(int(match[1]), path)
+            if other != path:
+                raise UsageError(f"{other} and {path} are both step {int(match[1])}; leave one of them there")
     if found:
         return dict(sorted(found.items()))
     if _STEP.fullmatch(directory.resolve().name):
@@ -147,10 +152,19 @@ def _outputs(value: Any, path: Path, _info: dict[str, Any]) -> _Values:
 def _loss(value: Any, path: Path, info: dict[str, Any]) -> _Values:
     if isinstance(value, Mapping) and list(value) == ["loss"]:
         value = value["loss"]
+    if isinstance(value, float):
+        value = _of_item(value)
     for site, tensor in _leaves(Site(Kind.LOSS, "loss"), value, path):
         if tensor is not None and tensor.numel() == 1 and not tensor.is_complex():
             info.setdefault("loss", {})[site.leaf or site.path] = tensor.item()
         yield site, tensor
+
+
+def _of_item(value: float) -> torch.Tensor:
+    """A loss's ``item()`` as the tensor that it was, as far as it tells: float32 where that has the value, bit for bit."""
+    narrow = torch.tensor(value, dtype=torch.float32, device="cpu")
+    exact = narrow.isnan() or narrow.item() == value
+    return narrow if exact else torch.tensor(value, dtype=torch.float64, device="cpu")
 
 
 def _leaves(site: Site, value: Any, path: Path) -> _Values:

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 from pytest_parity.compare.tolerance import make
 from pytest_parity.errors import ParityError, UsageError
 from pytest_parity.golden.cases import check_case_name
+from pytest_parity.report.words import steps_words
 from pytest_parity.settings import Batches, Mode
+from pytest_parity.site import kind_named
 
 if TYPE_CHECKING:
     from pytest_parity.compare.valid import Valid
@@ -74,6 +76,9 @@ class Keeping:
         if self.steps is not None:
             return self
         chosen = [step for step in steps if step % (self.every or 1) == 0]
+        if not chosen:
+            kept = steps_words(steps) or "no step"
+            raise UsageError(f"every {self.every or 1}: nothing would be compared, the golden keeps {kept}")
         return Keeping(tuple(chosen[: self.first]))
 
     @property
@@ -129,6 +134,8 @@ class Plan:
     def __post_init__(self) -> None:
         check_case_name(self.case)
         make(self.rtol, self.atol, "rtol and atol")
+        for kind in self.kinds or ():
+            kind_named(kind)
 
     @property
     def recording(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,9 @@ def load_tensors(path: Path) -> Any:
     class's code, which came with the file; and where it cannot be read at all.
     """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what it warns of either works, or is the error below
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         named = _GLOBAL.search(str(error))
         if named is None:
@@ -39,6 +42,10 @@ def load_tensors(path: Path) -> Any:
             f"or leave it out: --skip {path.name}"
         ) from None
     except (RuntimeError, EOFError, ValueError, KeyError) as error:
+        if "TorchScript" in str(error):
+            raise UsageError(
+                f"{path} is a TorchScript archive, which holds code; --skip {path.name} leaves it out"
+            ) from None
         raise UsageError(f"{path} cannot be read, it may be cut short: {_first_line(error)}") from None
 
 

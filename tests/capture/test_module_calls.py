@@ -250,7 +250,9 @@ def test_tied_weights_are_recorded_once_under_their_first_name(studio: Studio) -
     assert studio.check(single(Tied("b", "a"), X)).passed  # the same tie, registered in the other order
 
 
-@pytest.mark.parametrize("wrapper", ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"])
+@pytest.mark.parametrize(
+    "wrapper", ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"]
+)
 def test_wrappers_do_not_show_in_names(studio: Studio, wrapper: str) -> None:
     inner = nn.Linear(4, 4)
     bare = Wired(lambda self, x: self.layer(x), layer=inner)

@@ -339,3 +339,11 @@ def test_a_plugin_that_is_off_is_a_problem(recorded: Path, parity_command: Comma
     assert done.status == 1
     assert "plugin: not active" in done.out
     assert "  pytest's plugin: something turns it off" in done.out
+
+
+def test_a_root_that_is_named_and_not_there_is_trouble(studio: Studio, parity_command: Command) -> None:
+    """All is well with no golden of a directory that was misspelt."""
+    missing = studio.path / "goldn"
+    done = parity_command("doctor", "--root", missing)
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith(f"parity doctor: --root {missing}: there is no such directory")

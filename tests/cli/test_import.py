@@ -305,3 +305,24 @@ def test_what_holds_code_is_refused_in_one_line(saver: Saver, take, recwarn: pyt
     done = take(saver.path)
     assert (done.status, len(recwarn)) == (2, 0)
     assert "batch.pt is a TorchScript archive, which holds code; --skip batch.pt leaves it out" in done.err
+
+
+@pytest.mark.parametrize(
+    ("number", "dtype"),
+    [
+        (torch.tensor(0.1).item(), torch.float32),
+        (float("nan"), torch.float32),
+        (0.1, torch.float64),
+        (1e300, torch.float64),
+    ],
+)
+def test_a_loss_that_was_a_number_has_the_dtype_that_it_came_from(
+    saver: Saver, take, tmp_path: Path, number: float, dtype: torch.dtype
+):
+    """``loss.item()`` of one side is compared with the loss of the other."""
+    saver.save()
+    saver.put(0, "loss.pt", {"loss": number})
+    assert take(saver.path).status == 0
+    loss = value(tmp_path, "loss/loss")
+    assert loss.dtype is dtype
+    assert loss.item() == pytest.approx(number, rel=0, abs=0, nan_ok=True)

@@ -192,6 +192,4 @@ def test_the_terminal_says_it_in_a_line_first():
     all_of = Consistency(evidence=(Evidence("check", comparison({"loss": 1})),))
     lines = list(consistency_lines(all_of))
     assert lines[0] == verdict_words(findings(all_of))
-    assert lines[0].startswith(
-        "the same: loss, all that was asked for; not measured: configuration, structure, data"
-    )
+    assert lines[0].startswith("the same: loss, all that was asked for; not measured: configuration, structure, data")

@@ -38,7 +38,7 @@ def test_the_batch_of_another_step():
             "look at shuffle, the sampler, the seed that it draws from, num_workers, and whether batches were drawn before: "
             "a sanity validation, a resumed epoch"
         ),
-        "to compare the model all the same, on the golden's own batches: --batches recorded",
+        "to compare the model all the same, on the golden's own batches: under Lightning --batches recorded, in a loop by hand pytest_parity.check",
     ]
 
 
@@ -148,7 +148,7 @@ def test_one_value():
         "the first is audio [1, 2]: 7 here, 0.25 in the golden",
         "tensors that agree bit for bit: 1 of 2",
         "look at what is random in the data set and the collate function (augmentation, noise, dither), its seed and num_workers",
-        "to compare the model all the same, on the golden's own batches: --batches recorded",
+        "to compare the model all the same, on the golden's own batches: under Lightning --batches recorded, in a loop by hand pytest_parity.check",
     ]
 
 
@@ -188,7 +188,7 @@ def test_other_samples():
             "look at whether these are the same samples: seed, shuffle, the sampler, num_workers, the order of the manifest; "
             "then augmentation"
         ),
-        "to compare the model all the same, on the golden's own batches: --batches recorded",
+        "to compare the model all the same, on the golden's own batches: under Lightning --batches recorded, in a loop by hand pytest_parity.check",
     ]
 
 
@@ -283,7 +283,7 @@ def test_a_batch_of_which_only_a_digest_was_kept():
 
 def test_a_loader_that_ends_before_or_goes_on():
     cause = "look at the size of the data set, batch_size, drop_last, and a limit on batches"
-    replay = "to compare the model all the same, on the golden's own batches: --batches recorded"
+    replay = "to compare the model all the same, on the golden's own batches: under Lightning --batches recorded, in a loop by hand pytest_parity.check"
     assert of_digests(None, 1, 6) == [
         "the data differs from step 1 on: the loader ends after 1 batch here, and the reference drew 6 (missing)",
         *(cause, replay),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.fabric import Fabric
 from outside import Outside, data, loss_of, net
 from torch import nn
 
@@ -66,6 +67,12 @@ def averaged() -> None:
         average(batch[0])
 
 
+def by_fabric() -> None:
+    fabric = Fabric(accelerator="cpu", devices=1)
+    model = net()
+    train(*fabric.setup(model, torch.optim.SGD(model.parameters(), 0.1)))
+
+
 class System(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -77,7 +84,7 @@ def inner() -> None:
     train(system.net, torch.optim.SGD(system.parameters(), 0.1))
 
 
-@pytest.mark.parametrize("script", [parallel, moved, replaced])
+@pytest.mark.parametrize("script", [parallel, moved, replaced, by_fabric])
 def test_the_same_training_of_a_model_that_is_wrapped_moved_or_prepared_otherwise(
     outside: Outside, script: Any
 ) -> None:

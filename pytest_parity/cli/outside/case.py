@@ -6,6 +6,7 @@ import atexit
 import os
 import sys
 import traceback
+from _sitebuiltins import Quitter
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
@@ -70,6 +71,7 @@ class Case(ABC):
             self._fail(error)
             return False
         self._wraps.put(sys, "exit", self._on_exit)
+        self._wraps.put(Quitter, "__call__", self._on_quit)
         self._wraps.put(sys, "excepthook", self._on_exception)
         atexit.register(self._at_exit)
         self._wraps.later(lambda: atexit.unregister(self._at_exit))
@@ -157,6 +159,11 @@ class Case(ABC):
         if status:
             self._ended_in = f"with sys.exit({status!r})"
         call(status)
+
+    def _on_quit(self, call: Callable[..., Any], quitter: Any, code: Any = None) -> None:
+        if code:
+            self._ended_in = f"with {quitter.name}({code!r})"  # exit and quit, which call no sys.exit
+        call(quitter, code)
 
     def _at_exit(self) -> None:
         self._guarded(self._finish)

@@ -244,6 +244,15 @@ class Loop(Case):
                 ),
                 idle=True,
             )
+        elif waited := self._steps.awaited:
+            names = ", ".join(sorted(type(one).__name__ for one in waited))
+            self._fail(
+                UsageError(
+                    f"{case}: where a step ends cannot be told: without a torch DataLoader it ends when all optimizers of the "
+                    f"model have stepped, and {names} has not, while another stepped again and again. Draw the batches from a "
+                    "DataLoader, or write the loop with pytest_parity.record and check"
+                )
+            )
         else:
             self._steps.end()
             self._conclude(self._besides())

@@ -38,6 +38,8 @@ class Steps:
         """In which mode the model trains, once one step has: ``training`` or not."""
         self._step_mode = True
         self._stepped: WeakSet[torch.optim.Optimizer] = WeakSet()
+        self._again = False
+        """Whether one of them has stepped several times in the step."""
         self._loaders: WeakSet[Any] = WeakSet()
         """Those whose batches are trained on, once one step has."""
         self._step_loaders: WeakSet[Any] = WeakSet()
@@ -84,7 +86,7 @@ class Steps:
 
     def begin(self, *, training: bool) -> Any:
         """Begin a step; gives its batch: what was drawn for it, several loaders' as a tuple, ``None`` where nothing was."""
-        self.open, self.trained, self._step_mode = True, False, training
+        self.open, self.trained, self._step_mode, self._again = True, False, training, False
         self._stepped.clear()
         alive = [one for one in self._pending if one.iterator() is not None]
         drawn = alive or self._pending[-1:]
@@ -108,8 +110,15 @@ class Steps:
             self._loaders.clear()
             return False
         self.trained = True
+        self._again = self._again or optimizer in self._stepped
         self._stepped.add(optimizer)
         return True
+
+    @property
+    def awaited(self) -> list[torch.optim.Optimizer]:
+        """Those that no step has seen, while others stepped again and again: without a loader the first never ended."""
+        endless = self.open and self._again and not self.settled and not self._step_loaders
+        return [one for one in self.optimizers if one not in self._stepped] if endless else []
 
     @property
     def complete(self) -> bool:

@@ -1,0 +1,35 @@
+"""What a comparison found, as plain data: no tensor, no text for people, nothing that a test report cannot carry."""
+
+from pytest_parity.result.comparison import IGNORED, UNCOVERED, Comparison, Coverage
+from pytest_parity.result.data import Content, DataDifference, DataFault, Leaf, LeafDifference, Pad, Padding, Plain
+from pytest_parity.result.delta import Delta, Metrics, Noise, Spread, Tolerance, Verdict
+from pytest_parity.result.diagnosis import Character, Diagnosis, Difference, Fault
+from pytest_parity.result.recorded import Moved, Recorded, SiteMoved
+
+__all__ = [
+    "IGNORED",
+    "UNCOVERED",
+    "Character",
+    "Comparison",
+    "Content",
+    "Coverage",
+    "DataDifference",
+    "DataFault",
+    "Delta",
+    "Diagnosis",
+    "Difference",
+    "Fault",
+    "Leaf",
+    "LeafDifference",
+    "Metrics",
+    "Moved",
+    "Noise",
+    "Pad",
+    "Padding",
+    "Plain",
+    "Recorded",
+    "SiteMoved",
+    "Spread",
+    "Tolerance",
+    "Verdict",
+]

@@ -1,0 +1,91 @@
+"""Diagnosis: what went wrong first, and what was set otherwise than in the golden's run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+__all__ = ["Character", "Diagnosis", "Difference", "Fault"]
+
+
+class Fault(str, Enum):
+    """In what way the first divergence diverges."""
+
+    STRUCTURE = "structure"
+    """Names, shapes, dtypes or what trains, before any number."""
+    DATA = "data"
+    """The batch."""
+    WEIGHT = "weight"
+    """The weights at the step's start."""
+    MODULE = "module"
+    """A module whose inputs agree and whose output does not."""
+    BETWEEN = "between"
+    """The code of a module between the calls of its children."""
+    SKIPPED = "skipped"
+    """A step of the reference that the candidate never came to."""
+    NOT_CALLED = "not_called"
+    """A module of the reference that the candidate never called."""
+    VALUE = "value"
+    """An output or the loss, while every module call agrees."""
+    BACKWARD = "backward"
+    """A gradient, while everything of the forward agrees."""
+    NO_GRADIENT = "no_gradient"
+    """A gradient that the reference has and the candidate has not, while the forward agrees."""
+    UPDATE = "update"
+    """The optimizer's step, stepped from the reference's own weights, state and gradients."""
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """The first divergence: which module went wrong first, and what is known about why."""
+
+    fault: Fault
+    site: str
+    step: int
+    module: str
+    """The candidate's own name of the module (or the parameter, the batch field, the optimizer) to look at."""
+    reference: str
+    """The reference's name of the same."""
+    after: str = ""
+    """The last site in execution order that agreed, where that helps."""
+    others: int = 0
+    """How many sites fail besides."""
+    hints: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A setting that had another value in the golden's run; values are as they are shown."""
+
+    about: str
+    """``constant`` of a module, ``optimizer``, ``config``, or ``streams``."""
+    name: str
+    golden: str
+    here: str
+    where: str = ""
+    """The candidate's own path of the module, or the optimizer's class."""
+    likely: bool = False
+    """Whether it belongs to what diverges first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Character:
+    """What a failing step's errors look like taken together, told where they tell it.
+
+    ``drift``: the environment is another, and every site moved a little. ``regression``: one module moved: sites before
+    it agree or moved a little, and at ``site`` (the candidate's own name) the error jumps from ``before``, the largest
+    until then, to ``here``. Errors are ``||a-r||/||r||``, or multiples of the noise floor where ``floors``; ``before``
+    and ``here`` of a drift are the smallest and the largest of those measured.
+    """
+
+    drift: bool
+    moved: int
+    """Sites that are not bitwise equal, of ``sites``."""
+    sites: int
+    before: float
+    here: float
+    floors: bool = False
+    site: str = ""
