@@ -38,7 +38,9 @@ def test_pytest_finds_the_plugin(wheel: zipfile.ZipFile):
     declared = wheel.read("pytest_parity-0.1.0.dist-info/entry_points.txt").decode()
     assert declared.split() == [
         *("[console_scripts]", "parity", "=", "pytest_parity.cli:main"),
+        *("[lightning.pytorch.callbacks_factory]", "parity", "=", "pytest_parity.lightning:from_environment"),
         *("[pytest11]", "parity", "=", "pytest_parity.plugin"),
+        *("[pytorch_lightning.callbacks_factory]", "parity", "=", "pytest_parity.lightning:from_environment"),
     ]
     (installed,) = entry_points(group="pytest11", name="parity")
     assert installed.value == "pytest_parity.plugin"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,6 +16,7 @@ from pytest_parity.lightning.settings import trainer_settings
 from pytest_parity.lightning.steps import Steps, T
 from pytest_parity.result import Comparison, Recorded
 from pytest_parity.session.driven import Driven
+from pytest_parity.session.guard import HookGuard
 from pytest_parity.session.plan import Outcome, Plan
 from pytest_parity.session.script import concluded, for_rank, open_case, watching
 
@@ -52,7 +52,7 @@ class FitCallback:
         self._steps: Steps | None = None
         self._error: ParityError | None = None
         """What the end of the training raises."""
-        self._broken: Exception | None = None
+        self._hooks = HookGuard()
         """What a hook has raised that may not end the script, before it is told."""
         self.comparison: Comparison | None = None
         """After training, what a check compared."""
@@ -82,7 +82,8 @@ class FitCallback:
         if stage != "fit":
             return
         self._drop()
-        self._error = self._broken = self.comparison = self.recorded = None
+        self._error = self.comparison = self.recorded = None
+        self._hooks.clear()
         self._rank = trainer.global_rank
         plan = for_rank(self._plan, self._rank)
         if plan is None or (self._handed and not plan.claim(self._rank)):
@@ -135,8 +136,16 @@ class FitCallback:
         """Raise what a check found: all else that belongs to the training is over."""
         if stage != "fit":
             return
+        if self._driven is not None and any(getattr(one, "_early_exit", False) for one in trainer.callbacks):
+            self._drop()  # a tuner's trial, which trains nothing: the fit is still to come
+            if self._handed:
+                self._plan.disclaim(self._rank)
         if self._driven is not None:
-            self._guarded(self._refuse_untrained, None)
+            if self._handed:
+                self._give_up(self._untrained(), idle=True)
+            else:
+                self._drop()
+                raise self._untrained()
         error, self._error = self._error, None
         if error is not None:
             raise error.with_traceback(None)  # where we found it says nothing to the script
@@ -148,7 +157,8 @@ class FitCallback:
             self._error = None
         if self._driven is not None:
             self._driven.run.explain(exception)
-            self._give_up(UsageError(f"{self.case}: the training ended in {type(exception).__name__}: {exception}"))
+            ended = f"{self.case}: the training ended in {type(exception).__name__}: {exception}"
+            self._give_up(UsageError(ended), idle=True)
 
     # what they lead to
 
@@ -166,7 +176,7 @@ class FitCallback:
         if self._driven is None:
             return
         watched = watching(self._here, model, tuple(trainer.optimizers))
-        self._driven.watch(watched, guarded=self._hook if self._handed else unguarded)
+        self._driven.watch(watched, guarded=self._hooks if self._handed else unguarded)
         self._steps = Steps(self._driven, trainer, model, self._guarded)
         self._steps.attach()
 
@@ -180,10 +190,10 @@ class FitCallback:
     def _guarded(self, action: Callable[[], T], otherwise: T) -> T:
         """What is wrong with us ends the script where it asked for us itself; a check that differs ends nothing."""
         try:
-            self._check_whole()
+            self._hooks.check()
             return action()
         except ParityFailure:
-            self._conclude()
+            return self._guarded(lambda: self._concluding(otherwise), otherwise)
         except Exception as error:
             if not self._handed:
                 self._drop()
@@ -191,30 +201,16 @@ class FitCallback:
             self._give_up(error if isinstance(error, ParityError) else _inside(error))
         return otherwise
 
-    def _check_whole(self) -> None:
-        if self._broken is not None:
-            raise self._broken
-
-    def _hook(self, hook: Callable[..., Any]) -> Callable[..., Any]:
-        """One of ours on the model or an optimizer of a script that knows nothing of us."""
-
-        @functools.wraps(hook)
-        def guarded(*args: Any, **kwargs: Any) -> Any:
-            if self._broken is None:
-                try:
-                    return hook(*args, **kwargs)
-                except Exception as error:  # noqa: BLE001
-                    self._broken = error
-            return None
-
-        return guarded
-
-    def _refuse_untrained(self) -> None:
-        raise UsageError(
+    def _untrained(self) -> UsageError:
+        return UsageError(
             f"{self.case}: the trainer had nothing to train, so nothing was "
             f"{'recorded' if self._plan.recording else 'compared'}; look at its max_epochs, max_steps and limit_train_batches, "
             "and at what the checkpoint that it resumes has behind it"
         )
+
+    def _concluding(self, otherwise: T) -> T:
+        self._conclude()
+        return otherwise
 
     def _conclude(self) -> None:
         driven = self._let_go()
@@ -239,11 +235,12 @@ class FitCallback:
         else:
             sys.stderr.write("".join(f"{named(self._rank)}{line}\n" for line in outcome.lines))
 
-    def _give_up(self, error: ParityError) -> None:
+    def _give_up(self, error: ParityError, *, idle: bool = False) -> None:
+        """``idle``: nothing came of this fit, and the script may fit again."""
         self._drop()
-        self._broken = None
+        self._hooks.clear()
         if self._handed:
-            Outcome.error(error, self._plan, self._rank).leave(self._plan)
+            Outcome.error(error, self._plan, self._rank).leave(self._plan, idle=idle)
 
     def _drop(self) -> None:
         driven = self._let_go()

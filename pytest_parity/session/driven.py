@@ -9,7 +9,9 @@ from typing import Any
 import torch
 
 from pytest_parity.capture import Capture, Guard, unguarded
-from pytest_parity.errors import LoadError, ParityFailure, UsageError
+from pytest_parity.errors import GoldenError, LoadError, ParityFailure, UsageError
+from pytest_parity.golden.cases import MANIFEST
+from pytest_parity.golden.manifest import read_manifest
 from pytest_parity.result import Comparison, Recorded
 from pytest_parity.session.checking import Checking, checking
 from pytest_parity.session.plan import Keeping
@@ -141,3 +143,17 @@ class Driven:
             )
         if not self._kept:
             raise UsageError(f"{self.settings.case} was not recorded: the training ran no step that is kept")
+        before = self._steps_there()
+        if not self.over and len(self._kept) < before:
+            raise UsageError(
+                f"{self.settings.case} was not recorded: the training ended after {self._place} steps, of which "
+                f"{len(self._kept)} are kept, and the golden that is there has {before}. If it is right that it ends there, "
+                f"name the steps: --steps {','.join(map(str, self._kept))}, steps={self._kept}"
+            )
+
+    def _steps_there(self) -> int:
+        """How many steps the golden keeps whose place the recording takes."""
+        path = self.settings.root / self.settings.case
+        with suppress(GoldenError):
+            return len(read_manifest(path)["steps"]) if (path / MANIFEST).is_file() else 0
+        return 0

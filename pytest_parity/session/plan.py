@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -220,7 +221,8 @@ class Outcome:
         if not place.is_dir():  # the command has ended, and this process has outlived it
             return
         unfinished = place / f"unfinished.{self.rank}.{os.getpid()}"
-        unfinished.write_text(json.dumps(asdict(self)), encoding="utf-8")
-        unfinished.replace(place / f"{'idle' if idle else 'outcome'}.{self.rank}.{os.getpid()}.json")
+        with suppress(OSError):  # where it cannot be told, the command says that nothing was
+            unfinished.write_text(json.dumps(asdict(self)), encoding="utf-8")
+            unfinished.replace(place / f"{'idle' if idle else 'outcome'}.{self.rank}.{os.getpid()}.json")
         if idle:
             plan.disclaim(self.rank)

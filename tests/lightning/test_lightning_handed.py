@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_fit import CASE, Tiny, content, loader
+from tiny_fit import CASE, Tiny, content, golden, lightnings_own_warnings_aside, loader
 
 from pytest_parity import Site
 from pytest_parity.golden.writer import GoldenWriter
-from pytest_parity.lightning import ParityCheck
+from pytest_parity.lightning import ParityCheck, ParityRecord
 from pytest_parity.session.plan import Plan
 from pytest_parity.session.script import DRIVERS
 from pytest_parity.settings import Mode
@@ -57,6 +58,44 @@ def test_a_check_that_fails_ends_nothing(tiny: Tiny, handing: Any) -> None:
     found = outcome(Mode.CHECK)
     assert found["kind"] == "failed"
     assert found["lines"][0].startswith(f"{CASE} step 0: net.1 is the first module whose output differs")
+
+
+def test_a_training_that_fails_leaves_the_case_to_the_next(tiny: Tiny, handing: Any) -> None:
+    class Failing(tiny.module):
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            raise RuntimeError("out of luck")
+
+    handing(Mode.RECORD)
+    with pytest.raises(RuntimeError, match="out of luck"):
+        tiny.fit(None, Failing)
+    tiny.fit()
+    assert outcome(Mode.RECORD)["kind"] == "recorded"
+
+
+@pytest.mark.parametrize("handed", [True, False])
+def test_a_tuners_trial_is_no_training(tiny: Tiny, handing: Any, handed: bool) -> None:
+    class Tuned(tiny.module):
+        lr = 0.01
+
+    if handed:
+        handing(Mode.RECORD)
+    with lightnings_own_warnings_aside():
+        own = None if handed else ParityRecord(CASE)
+        trainer = tiny.pl.Trainer(
+            callbacks=own,
+            max_epochs=1,
+            accelerator="cpu",
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+        )
+        model = Tuned()
+        tuner = importlib.import_module(f"{tiny.pl.__name__}.tuner").Tuner(trainer)
+        tuner.lr_find(model, loader(20), num_training=10)
+        trainer.fit(model, loader())
+    if handed:
+        assert outcome(Mode.RECORD)["kind"] == "recorded"
+    assert golden().steps == (0, 1, 2)
 
 
 def test_a_batch_that_cannot_be_kept_ends_nothing(tiny: Tiny, handing: Any) -> None:

@@ -51,4 +51,4 @@ def test_version_does_not_import_torch(pytester: pytest.Pytester, args: tuple[st
 
 
 def test_the_log_of_imports_sees_torch_where_it_is(pytester: pytest.Pytester):
-    assert "torch" in imported(pytester, "-c", "import pytest_parity.session")
+    assert "torch" in imported(pytester, "-c", "import pytest_parity.session.parity")

@@ -119,7 +119,9 @@ def test_all_of_it_survives_the_way_to_the_controller():
 
 
 def test_an_optimizer_set_otherwise_is_said_where_nothing_fails():
-    passed = replace(NOTHING, differences=(Difference("optimizer", "weight_decay", "0.001", "0.0", "AdamW"), eps("norm")))
+    passed = replace(
+        NOTHING, differences=(Difference("optimizer", "weight_decay", "0.001", "0.0", "AdamW"), eps("norm"))
+    )
     assert passing_words(passed) == (
         "set otherwise than in the golden's run, and no site shows it: weight_decay of AdamW 0.0 (golden: 0.001)"
     )

@@ -117,6 +117,16 @@ def test_a_script_that_ends_before_the_golden_does_fails(outside: Outside) -> No
     assert outcome.lines[0].startswith("case: step 2 of the golden was never run; run every step that was recorded")
 
 
+def test_a_golden_is_not_replaced_by_one_of_fewer_steps_that_nobody_asked_for(outside: Outside) -> None:
+    """A script that fails ends early, too, and its status comes after us."""
+    outside.record(script())
+    outcome = outside.run(script(steps=2), Mode.RECORD)
+    assert outcome.kind == "error"
+    assert "ended after 2 steps, of which 2 are kept, and the golden that is there has 3" in outcome.lines[0]
+    assert outside.check(script()).kind == "passed"
+    assert outside.run(script(steps=2), Mode.RECORD, steps=(0, 1)).kind == "recorded"
+
+
 def test_steps_that_are_not_reached_are_not_recorded(outside: Outside) -> None:
     outcome = outside.run(script(), Mode.RECORD, steps=(0, 7))
     assert outcome.kind == "error"

@@ -21,6 +21,7 @@ from pytest_parity.cli.outside import forget
 from pytest_parity.cli.outside.wraps import Wraps
 from pytest_parity.errors import ParityError, ParityFailure, UsageError
 from pytest_parity.session.driven import Driven
+from pytest_parity.session.guard import HookGuard
 from pytest_parity.session.plan import Outcome, Plan
 from pytest_parity.session.script import ASIDE, concluded, for_rank, open_case
 from pytest_parity.settings import Batches
@@ -39,8 +40,7 @@ class Case(ABC):
         self._wraps = Wraps()
         self._ended_in = ""
         """How the script has ended, where that was not at the end of its code."""
-        self._broken: Exception | None = None
-        """What one of our hooks has raised, before it is told."""
+        self._hooks = HookGuard()
 
     @property
     @abstractmethod
@@ -95,31 +95,14 @@ class Case(ABC):
         if action != self._finish:
             self._ended_in = ""  # it has not ended
         try:
-            self._check_whole()
+            self._hooks.check()
             action()
         except ParityFailure:
-            self._conclude()
+            self._guarded(self._conclude)
         except ParityError as error:
             self._fail(error)
         except Exception as error:  # noqa: BLE001  a defect of ours, or a disk that is full
             self._fail(_inside(error))
-
-    def _check_whole(self) -> None:
-        if self._broken is not None:
-            raise self._broken
-
-    def _hook(self, hook: Callable[..., Any]) -> Callable[..., Any]:
-        """One of ours on the script's model or optimizer: what goes wrong there is told as soon as it can be."""
-
-        def guarded(*args: Any, **kwargs: Any) -> Any:
-            if self._broken is None:
-                try:
-                    return hook(*args, **kwargs)
-                except Exception as error:  # noqa: BLE001
-                    self._broken = error
-            return None
-
-        return guarded
 
     def _fail(self, error: ParityError, *, idle: bool = False) -> None:
         driven, self._driven = self._driven, None

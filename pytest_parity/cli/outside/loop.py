@@ -103,7 +103,7 @@ class Loop(Case):
         held = _held(self._root)
         own = [one for one in self._alive() if not held.isdisjoint(map(id, parameters(one)))]
         self._steps.optimizers.update(own)
-        capture = self._driven.watch(watching(self._plan, self._root, tuple(own)), guarded=self._hook)
+        capture = self._driven.watch(watching(self._plan, self._root, tuple(own)), guarded=self._hooks)
         for optimizer in own:
             self._wraps.later(optimizer.register_step_post_hook(self._on_step).remove)
         capture.modules.on_outermost_call = lambda: self._guarded(self._on_outermost_call)
