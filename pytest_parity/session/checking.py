@@ -9,29 +9,21 @@ from typing import Any
 import torch
 
 from pytest_parity.capture import Capture, Streams, TensorTable, unpack
-from pytest_parity.compare.comparator import Comparator
 from pytest_parity.compare.coverage import Ignore
 from pytest_parity.compare.region import Region
-from pytest_parity.compare.tolerance import Table, Tolerances
+from pytest_parity.compare.tolerance import Tolerances
 from pytest_parity.compare.valid import resolve
-from pytest_parity.contract.environment import differences
-from pytest_parity.contract.structure import Structure, describe
-from pytest_parity.diagnose import characterise, first_divergence
+from pytest_parity.contract.structure import describe
 from pytest_parity.errors import GoldenError, LoadError, ParityFailure, UsageError
 from pytest_parity.golden.reader import Golden
-from pytest_parity.names import BoundNames
 from pytest_parity.report import difference_list, failure_text
-from pytest_parity.result import Comparison, Delta, Diagnosis, Fault, Recorded, Tolerance
-from pytest_parity.session.counterpart import Counterpart
-from pytest_parity.session.drawn import Drawn
+from pytest_parity.result import Comparison, Recorded, Tolerance
+from pytest_parity.session.account import Account
 from pytest_parity.session.handing import handed_over
-from pytest_parity.session.hints import Hints, explain_batch
-from pytest_parity.session.leftovers import Leftovers
-from pytest_parity.session.reference import Reference
-from pytest_parity.session.regions import Declared, recorded_regions
-from pytest_parity.session.run import LOADER, Run, Watching
-from pytest_parity.session.surroundings import configured_differently, set_differently
-from pytest_parity.session.updates import Updates
+from pytest_parity.session.hints import explain_batch
+from pytest_parity.session.regions import recorded_regions
+from pytest_parity.session.run import LOADER, Watching
+from pytest_parity.session.surroundings import configured_differently
 from pytest_parity.session.watch import Keep
 from pytest_parity.settings import Batches, Mode, Settings
 from pytest_parity.site import Kind, Site
@@ -39,66 +31,11 @@ from pytest_parity.site import Kind, Site
 __all__ = ["Checking", "checking"]
 
 
-class Checking(Run):
-    """Compares every observation as it comes. Raises ``GoldenNotFound`` where the case has no golden."""
+class Checking(Account):
+    """Compares every observation as it comes."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        streams: Streams,
-        golden: Golden,
-        *,
-        reference: Reference | None = None,
-        comparator: Comparator | None = None,
-    ) -> None:
-        super().__init__(settings, streams)
-        self.golden = golden
-        self.reference = reference or Reference(golden)
-        allow_dtype = settings.allow_dtype if settings.marker.allow_dtype is None else settings.marker.allow_dtype
-        self.counterpart = Counterpart(self.reference, allow_dtype=allow_dtype)
-        digest = golden.manifest.get("digest", "")
-        self._leftovers = Leftovers(settings.out, settings.case, digest, collect=settings.collect)
-        self.comparator = comparator or Comparator(
-            golden,
-            tolerances=Tolerances(self._levels({})),
-            kinds=frozenset(Kind),
-            memory=settings.memory,
-            names=self.names,
-            leave=self._leftovers.add if self._leaves else None,
-            factor=settings.factor,
-            allow_dtype=allow_dtype,
-            ignore=Ignore(settings.marker.ignore, shared=settings.ignore),
-            coverage=settings.coverage if settings.marker.coverage is None else settings.marker.coverage,
-            batches=settings.batches is Batches.OWN,
-            empty_fails=settings.volatile is None,
-            memory_by=settings.memory_by,
-            watched_by=settings.watched_by,
-        )
-        self._drawn = Drawn(golden)
-        self._hints = Hints(golden, settings)
-        self._updates = Updates(self.reference, self.comparator, streams)
-        self._loaded = False
-        self._drifts = False
-        """Whether there are noise floors, and steps that do not start where theirs did."""
-        self._device = torch.get_default_device()
-        self._never: set[str] | None = None
-        """Modules that no step has called."""
-        self._own: Structure | None = None
-        self._regions_declared = Declared()
-
-    @property
-    def _leaves(self) -> bool:
-        """Whether what fails is left in ``--parity-out``."""
-        return self.settings.volatile is None
-
-    @property
-    def _recorded_kinds(self) -> frozenset[Kind]:
-        return frozenset(map(Kind, self.golden.manifest["settings"].get("kinds", ())))
-
-    @property
-    def names(self) -> BoundNames:
-        """The candidate's names in terms of the reference's."""
-        return self.counterpart.names
+    _loaded = False
+    """Whether the candidate has the reference's weights."""
 
     # a model under observation
 
@@ -270,13 +207,6 @@ class Checking(Run):
         tensor = self.reference.tensor(self.step, Site(Kind.BATCH, name, leaf=path))
         return tensor.to(self.device)
 
-    @property
-    def device(self) -> torch.device:
-        """Where the watched or loaded model's first tensor is; before either, torch's default device."""
-        if self.capture is not None:
-            self._device = next((tensor.device for tensor in self.capture.tensors.values()), self._device)
-        return self._device
-
     def begin_observing(self, batch: Any) -> None:
         """Open the capture's step, with the regions that the golden keeps."""
         assert self.capture is not None
@@ -371,98 +301,6 @@ class Checking(Run):
         comparison = self.comparison()
         return ParityFailure(failure_text(comparison), comparison)
 
-    def comparison(self) -> Comparison:
-        """What is known so far, with the first divergence."""
-        first = self.counterpart.failing or self.comparator.first_failing_step
-        diagnosis = self._hints.added_to(self._diagnose(first), first) if first else None
-        return self._in_its_surroundings(
-            replace(
-                self.counterpart.added_to(self.comparator.comparison()),
-                diagnosis=diagnosis,
-                data=self._drawn.difference,
-                notes=tuple(self._notes()),
-            ),
-            first,
-        )
-
-    def _diagnose(self, first: list[Delta]) -> Diagnosis | None:
-        step = first[0].step
-        unseen = not self.counterpart.failing and step not in self.comparator.came_to
-        if unseen and self.reference.info(step).get("batch") is not None:
-            return Diagnosis(Fault.SKIPPED, first[0].site, step, f"step {step}", "", others=len(first) - 1)
-        names = list(self.golden.manifest["settings"].get("optimizers", ()))
-        place, own = self._updates.place_of(first), self._updates.classes
-        return first_divergence(
-            first,
-            names=self.names,
-            structure=self.reference.structure if self.golden.manifest["structure"] else None,
-            optimizers=[*names[place : place + 1], *names[1:]],  # updates do not say whose they are
-            own_optimizers=[*own[place : place + 1], *own[1:]],
-            hyperparameters=self._updates.changes(first[0].step, place, names),
-        )
-
-    def _in_its_surroundings(self, found: Comparison, first: list[Delta]) -> Comparison:
-        """A comparison with what was not as in the golden's run, and whether it looks as if that explained it."""
-        recorded, diagnosis = self.golden.manifest["provenance"].get("environment"), found.diagnosis
-        environment = differences(recorded or {}, self.surroundings.read(self.device))
-        set_so = set_differently(
-            self.golden,
-            self.settings,
-            own=self._own,
-            names=self.names,
-            optimizers=self._updates.differences(self.golden.manifest["settings"].get("optimizers", ())),
-            diagnosis=diagnosis,
-        )
-        character = None
-        if diagnosis is not None:
-            character = characterise(
-                first,
-                diagnosis,
-                names=self.names,
-                dtypes=self._dtypes(diagnosis.step),
-                environment=environment if recorded else None,
-                explained=any(one.likely for one in set_so),
-            )
-        return replace(found, environment=environment, differences=set_so, character=character)
-
-    def _dtypes(self, step: int) -> dict[str, str]:
-        entries = self.golden.entries(step) if step in self.golden.steps else ()
-        return {str(entry.site): entry.dtype for entry in entries}
-
-    def _notes(self) -> Iterator[str]:
-        yield from self.counterpart.notes()
-        if self.settings.batches is Batches.OWN:
-            yield from self._drawn.notes()
-        if self._drifts:
-            yield (
-                "the dtypes' tolerances decide, not the noise floors: those are of steps that start from the reference's "
-                "weights, and these go on from one another (--weights, weights=True)"
-            )
-        if self._leftovers.note:
-            yield self._leftovers.note
-        if self._regions_declared.others:
-            yield "valid regions are the golden's, and the test declares others; to have its own, record it again"
-        yield from self._updates.notes()
-        yield from self.comparator.notes()
-        steps = self.golden.manifest["steps"].values()
-        if self.capture is not None and not any("gradient" in step.get("sizes", {"gradient": 0}) for step in steps):
-            yield "no gradient was observed: backward did not run, or gradients were cleared before the step ended"
-        if self.capture is None:
-            return
-        left_out = self._recorded_kinds - self.comparator.kinds - {Kind.BATCH}
-        if left_out:
-            yield f"kinds= leaves out what the golden has: {', '.join(kind.value for kind in Kind if kind in left_out)}"
-        said = {
-            "random draws outside of any leaf module, where only the order of drawing decides": (
-                self.capture.modules.functional_draws
-            ),
-            "outputs in which no tensor can be seen": self.capture.modules.opaque,
-            "modules that were never called": sorted(self._never or ()),
-        }
-        for what, names in said.items():
-            if names:
-                yield f"{what}: {', '.join(names)}"
-
     def finish(self) -> Comparison | Recorded:
         """Close the last step and judge everything that no helper did."""
         self._hints.left = self._hints.under_way
@@ -491,16 +329,6 @@ class Checking(Run):
             self.comparator.close()
         finally:
             self.golden.close()
-
-    def _levels(self, watch: Mapping[str, Any]) -> list[tuple[str, Table]]:
-        marker = self.settings.marker
-        levels: list[tuple[str, Table]] = [("watch(tolerances=...)", watch)]
-        if marker.rtol is not None:
-            levels.append(("marker", {"*": (marker.rtol, marker.atol)}))
-        if marker.factor is not None:
-            levels.append(("marker", {"*": {"factor": marker.factor}}))
-        levels.append(("parity_tolerances", self.settings.tolerances))
-        return levels
 
     def _open_step(self, step: int) -> None:
         self.comparator.begin(step)
