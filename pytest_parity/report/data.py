@@ -106,7 +106,7 @@ def _leaf_how(leaf: LeafDifference) -> str:
 def _name(leaf: LeafDifference) -> str:
     own = leaf.here or leaf.golden
     assert own is not None
-    name = own.path or "the tensor"
+    name = f"tensor {own.path}" if own.path[:1].isdigit() else own.path or "the tensor"
     if leaf.here is None or leaf.golden is None or leaf.golden.path in {"", leaf.here.path}:
         return name
     return f"{name} (the golden's {leaf.golden.path})"

@@ -234,7 +234,7 @@ def test_a_dataloader_iter_begins_the_step_with_the_batch_that_it_gives(tiny: Ti
     found = tiny.check(drawing(tiny), batched(MAKES["tuple"], moved=1.0), batches="recorded").comparison
     assert found is not None
     assert found.passed
-    with pytest.raises(ParityFailure, match=r"^nest/tiny: the data differs from step 0 on: 0 differs"):
+    with pytest.raises(ParityFailure, match=r"^nest/tiny: the data differs from step 0 on: tensor 0 differs"):
         tiny.check(drawing(tiny), batched(MAKES["tuple"], moved=1.0))
 
 

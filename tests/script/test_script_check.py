@@ -90,7 +90,7 @@ def test_batches_that_are_ignored_are_said_to_differ_all_the_same(outside: Outsi
     seen = ("batch/*", "input/*", "activation/*", "loss", "gradient", "updated_weight")
     outcome = outside.check(script(batches=data(seed=1)), ignore=seen)
     assert outcome.kind == "passed", outcome.lines
-    assert "the data differs from step 0 on: 0 differs in 16 of 16 elements" in said(outcome)
+    assert "the data differs from step 0 on: tensor 0 differs in 16 of 16 elements" in said(outcome)
     assert "batches are not judged here" in said(outcome)
 
 
