@@ -125,7 +125,7 @@ def test_a_batch_of_other_names_cannot_be_replaced(tiny: Tiny) -> None:
 def test_own_batches_that_differ_are_said_to_be_the_datas(tiny: Tiny, make: str) -> None:
     tiny.record(learner(tiny), batched(MAKES[make]))
     with pytest.raises(
-        ParityFailure, match=r"^nest/tiny: the data differs from step 0 on: (inputs\.0\.)?(0|x) differs"
+        ParityFailure, match=r"^nest/tiny: the data differs from step 0 on: (inputs\.0\.)?(tensor 0|x) differs"
     ):
         tiny.check(learner(tiny), batched(MAKES[make], moved=1.0))
 
