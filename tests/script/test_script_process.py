@@ -86,9 +86,10 @@ def test_how_a_script_ends_after_the_last_step_is_its_own_affair(place: Place) -
 
 def test_signals_go_to_the_script(place: Place) -> None:
     waiting = (
-        "import signal, time\n"
-        "def on(number, frame): print('caught', number, flush=True); sys.exit(5)\n"
-        "signal.signal(signal.SIGTERM, on); print('ready', flush=True); time.sleep(60)"
+        "import os, signal, time\n"  # a print may be interrupted by the signal, and a handler's print fails in it then
+        "def on(number, frame): os.write(1, f'caught {number}\\n'.encode()); sys.exit(5)\n"
+        "signal.signal(signal.SIGTERM, on); os.write(1, b'ready\\n')\n"
+        "for _ in range(600): time.sleep(0.1)"
     )
     command = [*PARITY, "record", "--case", "c", "--", *PLAIN]
     with subprocess.Popen(
@@ -112,9 +113,9 @@ def test_signals_go_to_the_script(place: Place) -> None:
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="this system has no terminals of its own making")
 def test_what_someone_types_at_a_terminal_reaches_the_script_once(place: Place) -> None:
     counting = (
-        "import signal, time\n"
-        "def on(number, frame): print('caught', flush=True)\n"
-        "signal.signal(signal.SIGINT, on); print('ready', flush=True)\n"
+        "import os, signal, time\n"
+        "def on(number, frame): os.write(1, b'caught\\n')\n"
+        "signal.signal(signal.SIGINT, on); os.write(1, b'ready\\n')\n"
         "for _ in range(15): time.sleep(0.1)"
     )
     import pty
