@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import struct
-import warnings
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -14,6 +12,7 @@ from typing import Any
 
 import torch
 
+from pytest_parity.contract.saved import foreign_class, load_saved
 from pytest_parity.contract.tensors import Structure, TensorInfo
 from pytest_parity.contract.wrappers import stored_names
 from pytest_parity.errors import UsageError
@@ -29,7 +28,6 @@ _EXTRA = "_extra_state"
 """What modules keep besides tensors, under this name behind their own."""
 _COUNTED = frozenset({"running_mean", "running_var", "num_batches_tracked"})
 """Of the names in torch's own modules those that are buffers'."""
-_GLOBAL = re.compile(r"GLOBAL (\S+)")
 _POINTER = b"version https://git-lfs"
 _DTYPES = {
     **{f"F{bits}": f"float{bits}" for bits in (16, 32, 64)},
@@ -141,21 +139,19 @@ def _checkpoint(path: Path) -> dict[str, TensorInfo]:
 def _loaded(path: Path) -> Any:
     """Whatever is in it, if tensors and plain values are: what more a pickle may hold is code, and is refused."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        return load_saved(path, mmap=zipfile.is_zipfile(path))
     except UnpicklingError as error:
-        raise UsageError(_refused(path, str(error))) from None
+        raise UsageError(_refused(path, error)) from None
     except Exception as error:  # noqa: BLE001  a file of another sort ends in one or another of torch's errors
         raise UsageError(f"{path} cannot be read as a checkpoint: {type(error).__name__}: {error}") from None
 
 
-def _refused(path: Path, error: str) -> str:
-    wanted = _GLOBAL.search(error)
-    if wanted is None:
-        return f"{path} cannot be read as a checkpoint of tensors and plain values: {error.splitlines()[0]}"
+def _refused(path: Path, error: UnpicklingError) -> str:
+    wanted = foreign_class(error)
+    if not wanted:
+        return f"{path} cannot be read as a checkpoint of tensors and plain values: {str(error).splitlines()[0]}"
     return (
-        f"{path} is refused: it holds a {wanted[1]}, and to build one would run code that the file chooses. Where you trust "
+        f"{path} is refused: it holds a {wanted}, and to build one would run code that the file chooses. Where you trust "
         f"it, keep its tensors alone: safetensors.torch.save_file(model.state_dict(), {path.stem + SAFETENSORS!r})"
     )
 

@@ -1,20 +1,17 @@
-"""Files of ``torch.save``, of which tensors and plain containers are read, and nothing is run."""
+"""A saver's files: what ``torch.save`` left, read without running anything, or an error that says what to do."""
 
 from __future__ import annotations
 
 import pickle
 import re
-import warnings
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from pytest_parity.contract.saved import foreign_class, load_saved
 from pytest_parity.errors import UsageError
 
 __all__ = ["load_tensors"]
 
-_GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 _WHY = re.compile(r"WeightsUnpickler error:\s*(.+)")
 
 
@@ -25,19 +22,17 @@ def load_tensors(path: Path) -> Any:
     class's code, which came with the file; and where it cannot be read at all.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what it warns of either works, or is the error below
-            return torch.load(path, map_location="cpu", weights_only=True)
+        return load_saved(path)
     except pickle.UnpicklingError as error:
-        named = _GLOBAL.search(str(error))
-        if named is None:
+        named = foreign_class(error)
+        if not named:
             why = _WHY.search(str(error))
             raise UsageError(
                 f"{path} is no file that torch.save writes: {why[1] if why else _first_line(error)}"
             ) from None
-        again = "an array as torch.from_numpy(array)" if named[1].startswith("numpy") else "an object as vars(object)"
+        again = "an array as torch.from_numpy(array)" if named.startswith("numpy") else "an object as vars(object)"
         raise UsageError(
-            f"{path} holds a {named[1]}, and reading that runs code of the file's choice, so nothing of it was read. "
+            f"{path} holds a {named}, and reading that runs code of the file's choice, so nothing of it was read. "
             f"Where it was written, and is trusted, save it again as tensors in dicts and lists ({again}), "
             f"or leave it out: --skip {path.name}"
         ) from None
