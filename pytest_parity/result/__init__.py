@@ -4,11 +4,14 @@ from pytest_parity.result.comparison import IGNORED, UNCOVERED, Comparison, Cove
 from pytest_parity.result.data import Content, DataDifference, DataFault, Leaf, LeafDifference, Pad, Padding, Plain
 from pytest_parity.result.delta import Delta, Metrics, Noise, Spread, Tolerance, Verdict
 from pytest_parity.result.diagnosis import Character, Diagnosis, Difference, Fault
+from pytest_parity.result.isolation import CallError, Cause, Faulty, Hint, Isolation, Part
 from pytest_parity.result.recorded import Moved, Recorded, SiteMoved
 
 __all__ = [
     "IGNORED",
     "UNCOVERED",
+    "CallError",
+    "Cause",
     "Character",
     "Comparison",
     "Content",
@@ -19,6 +22,9 @@ __all__ = [
     "Diagnosis",
     "Difference",
     "Fault",
+    "Faulty",
+    "Hint",
+    "Isolation",
     "Leaf",
     "LeafDifference",
     "Metrics",
@@ -26,6 +32,7 @@ __all__ = [
     "Noise",
     "Pad",
     "Padding",
+    "Part",
     "Plain",
     "Recorded",
     "SiteMoved",

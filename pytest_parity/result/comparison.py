@@ -9,6 +9,7 @@ from typing import Any
 from pytest_parity.result.data import DataDifference
 from pytest_parity.result.delta import Delta, Verdict, delta_from_plain
 from pytest_parity.result.diagnosis import Character, Diagnosis, Difference, Fault
+from pytest_parity.result.isolation import Isolation, hint_of
 from pytest_parity.result.plain import plain_dict
 
 __all__ = ["IGNORED", "UNCOVERED", "Comparison", "Coverage"]
@@ -69,6 +70,8 @@ class Comparison:
     coverage: Coverage = field(default_factory=Coverage)
     closest: Delta | None = None
     """Of what passes by the noise floor, the site nearest to its bound."""
+    isolation: Isolation | None = None
+    """What each module adds of its own, where the test was run again for that."""
 
     @property
     def failures(self) -> tuple[Delta, ...]:
@@ -117,7 +120,18 @@ class Comparison:
                 "differences": tuple(Difference(**one) for one in plain["differences"]),
                 "character": plain["character"] and Character(**plain["character"]),
                 "data": plain["data"] and DataDifference.from_plain(plain["data"]),
-                "diagnosis": diagnosis
-                and Diagnosis(**{**diagnosis, "fault": Fault(diagnosis["fault"]), "hints": tuple(diagnosis["hints"])}),
+                "diagnosis": diagnosis and _diagnosis(diagnosis),
+                "isolation": plain["isolation"] and Isolation.from_plain(plain["isolation"]),
             }
         )
+
+
+def _diagnosis(plain: dict[str, Any]) -> Diagnosis:
+    return Diagnosis(
+        **{
+            **plain,
+            "fault": Fault(plain["fault"]),
+            "hints": tuple(plain["hints"]),
+            "causes": tuple(map(hint_of, plain["causes"])),
+        }
+    )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from pytest_parity.result.isolation import Hint
+
 __all__ = ["Character", "Diagnosis", "Difference", "Fault"]
 
 
@@ -54,6 +56,9 @@ class Diagnosis:
     others: int = 0
     """How many sites fail besides."""
     hints: tuple[str, ...] = ()
+    """What is known besides, and what to type."""
+    causes: tuple[Hint, ...] = ()
+    """Why, in closed form; each was tested on the data."""
 
 
 @dataclass(frozen=True, slots=True)
