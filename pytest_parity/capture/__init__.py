@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 
-from pytest_parity.capture.modules import Guard, ModuleObserver, Observe, Replay, rebuilt, unguarded
+from pytest_parity.capture.modules import Guard, Leaving, ModuleObserver, Observe, Replay, rebuilt, unguarded
 from pytest_parity.capture.names import TensorTable
 from pytest_parity.capture.optimizers import (
     OptimizerObserver,
@@ -34,6 +34,7 @@ __all__ = [
     "Capture",
     "Generators",
     "Guard",
+    "Leaving",
     "Observe",
     "Replay",
     "Snapshot",
@@ -75,6 +76,7 @@ class Capture:
         kinds: frozenset[Kind] = DEFAULT_KINDS,
         replay: Sequence[str] = (),
         replayed: Replay | None = None,
+        isolate: Replay | None = None,
         stepping: Callable[[int], None] | None = None,
         stepped: Callable[[int], None] | None = None,
         before_updates: Callable[[], None] | None = None,
@@ -93,7 +95,14 @@ class Capture:
         self._stepped_callback = stepped
         self._before_updates = before_updates
         self.modules = ModuleObserver(
-            model, observe, streams=streams, names=names, kinds=kinds, replay=replay, replayed=replayed
+            model,
+            observe,
+            streams=streams,
+            names=names,
+            kinds=kinds,
+            replay=replay,
+            replayed=replayed,
+            isolate=isolate,
         )
         self._observers = [
             OptimizerObserver(optimizer, begin=self._begin(place), before=self._before(place), after=self._after(place))

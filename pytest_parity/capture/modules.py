@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Protocol
 
@@ -21,9 +23,9 @@ from pytest_parity.capture.random import Streams
 from pytest_parity.capture.tree import children, leaves, with_parts
 from pytest_parity.errors import UsageError
 from pytest_parity.names import BoundNames
-from pytest_parity.site import Kind, Site
+from pytest_parity.site import ROOT, Kind, Site
 
-__all__ = ["Guard", "ModuleObserver", "Observe", "Replay", "rebuilt", "unguarded"]
+__all__ = ["Entering", "Guard", "Leaving", "ModuleObserver", "Observe", "Replay", "rebuilt", "unguarded"]
 
 Observe = Callable[[Site, "torch.Tensor | None"], None]
 """Takes an observation at the moment it is made; the tensor may change as soon as it returns."""
@@ -45,6 +47,34 @@ class Replay(Protocol):
         """The recorded tensor, or ``None`` where the golden has none."""
 
 
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """A module call whose output is being observed: with what it was called."""
+
+    module: torch.nn.Module
+    path: str
+    index: int
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Entering:
+    """A module call that begins: what it is given, and of that what holds tensors, by place or keyword, named as sites."""
+
+    module: torch.nn.Module
+    path: str
+    index: int
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    numbered: tuple[tuple[Any, str, Any], ...]
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Its inputs by leaf."""
+        found = (one for _, prefix, value in self.numbered for one in leaves(value, prefix))
+        return {leaf: tensor for leaf, tensor in found if tensor is not None}
+
+
 class ModuleObserver:
     """The hooks on one model. ``observe`` gets every input and output while ``step`` is not ``None``."""
 
@@ -58,6 +88,7 @@ class ModuleObserver:
         kinds: frozenset[Kind],
         replay: Sequence[str] = (),
         replayed: Replay | None = None,
+        isolate: Replay | None = None,
     ) -> None:
         self._observe = observe
         self._streams = streams
@@ -67,6 +98,13 @@ class ModuleObserver:
         self._gradients = Kind.ACTIVATION_GRADIENT in kinds
         self._replay = tuple(replay)
         self._replayed = replayed
+        self._isolate = isolate
+        """Where there is one: what takes the place of every input, output and gradient of a call, once it is observed."""
+        self.paused = False
+        """Nothing is observed, counted or replaced."""
+        self.leaving: Leaving | None = None
+        self.probe: Callable[[Entering], None] | None = None
+        """Called when a module is called first in a step, before it runs, while nothing is observed."""
         self._model = model
         self._orders: dict[Any, list[str] | None] = {}
         self._handles: list[RemovableHandle] = []
@@ -111,31 +149,52 @@ class ModuleObserver:
         """Observe no more until the next step."""
         self.step = None
 
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """Inside, modules may be called without being observed, counted or replaced."""
+        before, self.paused = self.paused, True
+        try:
+            yield
+        finally:
+            self.paused = before
+
+    def named(self, path: str) -> torch.nn.Module | None:
+        """The module of a name of the reference's."""
+        return next(
+            (module for module, paths in self.aliases.items() if path in map(self._names.path, paths)),
+            self._model if path == ROOT else None,
+        )
+
     @property
     def never_called(self) -> list[str]:
         """The modules that this step has not called so far, by their first name."""
         called = self._stack.called
         return sorted(paths[0] for paths in self.aliases.values() if called.isdisjoint(paths))
 
-    def _enter(self, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if torch.compiler.is_compiling():
-            return
+    def _enter(self, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if torch.compiler.is_compiling() or self.paused:
+            return None
         if self.on_outermost_call is not None and self._stack.idle and not in_backward():
             self.on_outermost_call()
         if self.step is None:
             if self.on_first_call is None:
-                return
+                return None
             self.on_first_call()
         call = self._stack.enter(module)
         path, index = self._names.call(call.path, call.index)
         if self._inputs and not call.recompute:
             self._see_inputs(module, path, index, args, kwargs)
+        if self.probe is not None and index == 0 and not call.recompute:
+            with self.at_rest():
+                numbered = tuple(self._numbered(module, args, kwargs))
+                self.probe(Entering(module, path, index, args, kwargs, numbered))
         call.streams = self._streams.enter(self.step or 0, path, index)
         if call.streams is not None and module._modules:  # noqa: SLF001  a leaf's draws are its own
             call.fresh = self._streams.states()
+        return self._handed(module, path, index, args, kwargs) if self._isolate is not None else None
 
-    def _leave(self, module: torch.nn.Module, _args: Any, _kwargs: Any, output: Any) -> Any:
-        if torch.compiler.is_compiling() or self.step is None:
+    def _leave(self, module: torch.nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
+        if torch.compiler.is_compiling() or self.step is None or self.paused:
             return None
         call = self._stack.leave(module)
         if call is None:
@@ -148,23 +207,46 @@ class ModuleObserver:
             return None  # the forward raised
         path, index = self._names.call(call.path, call.index)
         if self._outputs and not call.recompute:
+            self.leaving = Leaving(module, path, index, args, kwargs)
             self._see_outputs(path, index, output)
+            self.leaving = None
         if self._gradients:
             self._see_gradients(call, path, index, output)
+        if self._isolate is not None:
+            return self._replace(path, index, output, self._isolate)
         if self._replay and any(fnmatchcase(path, pattern) for pattern in self._replay):
-            return self._replace(path, index, output)
+            return self._replace(path, index, output, self._replayed)
         return None
 
     def _see_inputs(self, module: torch.nn.Module, path: str, index: int, args: Any, kwargs: dict[str, Any]) -> None:
-        values = [*args, *self._in_order(module, kwargs)] if kwargs else args
-        place = 0
-        for value in values:
-            found = [(leaf, tensor) for leaf, tensor in leaves(value, f"in.{place}") if tensor is not None]
-            place += bool(found)
-            for leaf, tensor in found:
-                self._observe(Site(Kind.INPUT, path, index, leaf), tensor)
+        for _, prefix, value in self._numbered(module, args, kwargs):
+            for leaf, tensor in leaves(value, prefix):
+                if tensor is not None:
+                    self._observe(Site(Kind.INPUT, path, index, leaf), tensor)
 
-    def _in_order(self, module: torch.nn.Module, kwargs: dict[str, Any]) -> list[Any]:
+    def _numbered(self, module: torch.nn.Module, args: Any, kwargs: dict[str, Any]) -> Iterator[tuple[Any, str, Any]]:
+        """What a call is given that holds tensors, by place or keyword, with the path of its leaves."""
+        named = self._in_order(module, kwargs) if kwargs else ()
+        place = 0
+        for key, value in (*enumerate(args), *named):
+            if any(tensor is not None for _, tensor in leaves(value)):
+                yield key, f"in.{place}", value
+                place += 1
+
+    def _handed(self, module: torch.nn.Module, path: str, index: int, args: Any, kwargs: dict[str, Any]) -> Any:
+        """What a call is given, the recorded inputs in the place of its own."""
+        given = {}
+        for key, prefix, value in self._numbered(module, args, kwargs):
+            given[key] = self._recorded(Kind.INPUT, path, index, value, prefix)
+        ours = tuple(given.get(place, value) for place, value in enumerate(args))
+        return ours, {name: given.get(name, value) for name, value in kwargs.items()}
+
+    def _recorded(self, kind: Kind, path: str, index: int, value: Any, prefix: str) -> Any:
+        assert self._isolate is not None
+        recorded = {leaf: self._isolate(Site(kind, path, index, leaf)) for leaf, _ in leaves(value, prefix)}
+        return rebuilt(value, recorded, prefix)
+
+    def _in_order(self, module: torch.nn.Module, kwargs: dict[str, Any]) -> list[tuple[str, Any]]:
         """Keyword arguments in the order of the forward's signature, so that callers need not agree on keywords."""
         forward = module.forward
         key = getattr(forward, "__func__", forward)
@@ -175,9 +257,9 @@ class ModuleObserver:
                 self._orders[key] = None
         order = self._orders[key]
         if order is None:
-            return list(kwargs.values())
-        first = [kwargs[name] for name in order if name in kwargs]
-        return first + [value for name, value in kwargs.items() if name not in order]
+            return list(kwargs.items())
+        first = [(name, kwargs[name]) for name in order if name in kwargs]
+        return first + [(name, value) for name, value in kwargs.items() if name not in order]
 
     def _see_outputs(self, path: str, index: int, output: Any) -> None:
         if isinstance(output, torch.Tensor):
@@ -199,20 +281,26 @@ class ModuleObserver:
                 site = Site(Kind.ACTIVATION_GRADIENT, path, index, "" if tensor is output else leaf)
                 tensor.register_hook(self._gradient_hook(site))  # type: ignore[no-untyped-call]
 
-    def _gradient_hook(self, site: Site) -> Callable[[torch.Tensor], None]:
-        def hook(gradient: torch.Tensor) -> None:
-            if self.step is not None:
-                self._observe(site, gradient)
+    def _gradient_hook(self, site: Site) -> Callable[[torch.Tensor], torch.Tensor | None]:
+        def hook(gradient: torch.Tensor) -> torch.Tensor | None:
+            if self.step is None or self.paused:
+                return None
+            self._observe(site, gradient)
+            recorded = self._isolate(site) if self._isolate is not None else None
+            if recorded is None or recorded.shape != gradient.shape:
+                return None
+            return recorded.to(device=gradient.device, dtype=gradient.dtype)
 
         return hook
 
-    def _replace(self, path: str, index: int, output: Any) -> Any:
-        if self._replayed is None:
+    @staticmethod
+    def _replace(path: str, index: int, output: Any, replayed: Replay | None) -> Any:
+        if replayed is None:
             return None
         kind = Kind.ACTIVATION
         if isinstance(output, torch.Tensor):
-            return _carry(output, self._replayed(Site(kind, path, index)))
-        recorded = {leaf: self._replayed(Site(kind, path, index, leaf)) for leaf, _ in leaves(output, "out")}
+            return _carry(output, replayed(Site(kind, path, index)))
+        recorded = {leaf: replayed(Site(kind, path, index, leaf)) for leaf, _ in leaves(output, "out")}
         return rebuilt(output, recorded, "out")
 
 

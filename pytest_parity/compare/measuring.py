@@ -21,7 +21,7 @@ from pytest_parity.names import BoundNames
 from pytest_parity.result import Tolerance, Verdict
 from pytest_parity.site import Kind, Site
 
-__all__ = ["Measuring", "Repeated"]
+__all__ = ["Measuring", "Repeated", "measured"]
 
 _EXACTLY = Tolerance(0.0, 0.0, "a run that moves nothing")
 _WIDE = frozenset({torch.float64, torch.complex128})
@@ -94,7 +94,7 @@ class Measuring(_Further):
         distance = self._meter.update(entry, start, new, own, precise=True)
         assert distance is not None
         kept = self.sites if isolated else self.own
-        kept[self.step, entry.order] = _measured(entry, distance, math.sqrt(distance.weight))
+        kept[self.step, entry.order] = measured(entry, distance, math.sqrt(distance.weight))
         self._found[site] = Found(entry, Outcome(Verdict.CLOSE, elements=distance.elements))
 
     def _compare(self, entry: Entry, value: torch.Tensor | None, call: Tolerance | None) -> Outcome:
@@ -105,11 +105,12 @@ class Measuring(_Further):
         assert distance is not None
         if distance.broken:
             return Outcome(Verdict.NONFINITE)
-        self.sites[self.step, entry.order] = _measured(entry, distance, math.sqrt(distance.own))
+        self.sites[self.step, entry.order] = measured(entry, distance, math.sqrt(distance.own))
         return Outcome(Verdict.CLOSE, elements=distance.elements)
 
 
-def _measured(entry: Entry, distance: Distance, scale: float) -> Measured:
+def measured(entry: Entry, distance: Distance, scale: float) -> Measured:
+    """What a run moved at a site; ``scale`` is the norm of what its rounding is relative to."""
     dtype = torch_dtype(entry)
     reference = math.sqrt(distance.own)
     eps = distance.eps if distance.eps is not None else rounding(dtype)

@@ -113,6 +113,24 @@ class Step:
 
     def caller(self, call: Call) -> Call | None:
         """The innermost recorded call around a call; None where the model's own code, unobserved, makes it."""
+        return self._callers[call.path, call.index]
+
+    @cached_property
+    def _callers(self) -> dict[tuple[str, int], Call | None]:
+        """Calls nest as they run; where only one end of one is known, its name says the rest."""
+        calls = list(self.calls.values())
+        if any(call.start == -inf or call.end == inf for call in calls):
+            return {(call.path, call.index): self._around(call) for call in calls}
+        found: dict[tuple[str, int], Call | None] = {}
+        running: list[Call] = []
+        for call in sorted(calls, key=lambda call: call.start):
+            while running and running[-1].end < call.start:
+                running.pop()
+            found[call.path, call.index] = running[-1] if running else None
+            running.append(call)
+        return found
+
+    def _around(self, call: Call) -> Call | None:
         order = min(seen.order for seen in call.sites)
         around = [other for other in self.calls.values() if other is not call and other.holds(order, call.path)]
         return min(around, key=lambda other: (other.end, -other.start), default=None)

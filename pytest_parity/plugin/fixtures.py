@@ -118,6 +118,7 @@ def _settings(item: pytest.Item, plan: Plan, tolerances: Mapping[str, Any], name
         profile=item.config.stash[SWITCHES].profile().name,
         allow_dtype=item.config.stash[SWITCHES].profile().allow_dtype,
         draws=options.draws,
+        probe=options.probe,
         factor=options.factor,
         ignore=options.ignore,
         coverage=options.coverage,
@@ -165,11 +166,13 @@ def _check_reasoned(options: Options, case: str) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Before anything of a test is set up that will be run again: keep what its further runs begin with."""
     options = item.config.stash[OPTIONS]
-    wanted = options.selftest or (options.recording and options.draws)
-    if not (wanted and is_planned(item)) or issubclass(getattr(item, "cls", None) or int, TestCase):
+    if not is_planned(item) or issubclass(getattr(item, "cls", None) or int, TestCase):
         return
-    if options.selftest or _mode(options, plan_of(item).case) is Mode.RECORD:
+    recording = options.recording and _mode(options, plan_of(item).case) is Mode.RECORD
+    if options.selftest or (recording and options.draws):
         remember(item)
+    elif not recording and options.isolate != "never" and not item.config.getoption("usepdb"):
+        remember(item, state=False)
 
 
 def _mode(options: Options, case: str) -> Mode:

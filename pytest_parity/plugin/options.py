@@ -23,6 +23,8 @@ from pytest_parity.plugin.text import quoted
 __all__ = ["OPTIONS", "RNG_MODES", "Options", "is_worker", "named_profile", "parse_size", "pytest_addoption"]
 
 RNG_MODES = ("keyed", "global", "off")
+Isolate = Literal["on-failure", "always", "never"]
+ISOLATE: tuple[Isolate, ...] = ("on-failure", "always", "never")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([KMGT])(i?)B?|B)?", re.IGNORECASE)
 
 
@@ -48,8 +50,12 @@ class Options:
     """Each test that passes is run again with faults in its candidate."""
     selftest_limit: int
     """How many faults a test tries at most."""
+    isolate: Isolate
+    """When a test is run again with every module alone."""
     draws: int
     """Of the noise floor, when recording."""
+    probe: bool
+    """Leaf modules are also fed probes."""
     factor: float | None
     """Of the noise floor, where nothing nearer to the test says another; ``None``: the dtype's."""
     memory: int
@@ -91,7 +97,9 @@ class Options:
             collect=option.parity_collect,
             selftest=option.parity_selftest,
             selftest_limit=_selftest_limit(_ini(config, "parity_selftest_limit")),
+            isolate=_isolate(option.parity_isolate, _ini(config, "parity_isolate")),
             draws=option.parity_noise,
+            probe=option.parity_probe,
             factor=_factor(_ini(config, "parity_factor")),
             memory=parse_size(_ini(config, "parity_memory")),
             seed=_seed(_ini(config, "parity_seed")),
@@ -190,6 +198,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "far it moves, the noise floor that checks are judged by; 0 records none; default: %(default)s",
     )
     group.addoption(
+        "--parity-probe",
+        action="store_true",
+        help="when recording: also feed tiny, large, zero and extreme inputs to each module without children, which shows an eps, "
+        "a clamp or a mask that ordinary data hides; checks of such a golden do the same by themselves",
+    )
+    group.addoption(
         "--parity-reason",
         metavar="TEXT",
         help="with --parity-record: why goldens that exist are recorded again, for their history; "
@@ -205,6 +219,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="the power of the checks: run each test that passes again with faults put into its candidate, one at a time, "
         "and fail where one escapes",
+    )
+    group.addoption(
+        "--parity-isolate",
+        action="store_true",
+        help="run also a test that passes again with each module alone, fed the reference's inputs and gradients, and fail "
+        "where one differs by itself; a test that fails is run again so without being asked",
     )
     parser.addini("parity_ref", "where the goldens are, from this file's directory")
     parser.addini("parity_profile", "the profile, where the command line names none", default="")
@@ -222,6 +242,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "how many faults --parity-selftest tries on a test, each of which runs it again",
         default="100",
         type=_int_type(),
+    )
+    parser.addini(
+        "parity_isolate",
+        f"when a test is run again with each module alone: {quoted(ISOLATE)}",
+        default="on-failure",
     )
     parser.addini("parity_rng", f"random streams of cases whose marker names none: {quoted(RNG_MODES)}", default="")
 
@@ -312,6 +337,15 @@ def _selftest_limit(text: str) -> int:
             f"ini option parity_selftest_limit = {text!r}: a whole number of faults, at least 1, as in 100"
         )
     return int(text)
+
+
+def _isolate(named: bool, text: str) -> Isolate:
+    if named:
+        return "always"
+    for known in ISOLATE:
+        if text == known:
+            return known
+    raise UsageError(f"ini option parity_isolate = {text!r} is none of: {quoted(ISOLATE)}")
 
 
 def _rng(text: str) -> str | None:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_parity.errors import ParityError, ParityFailure
+from pytest_parity.plugin.options import OPTIONS
 from pytest_parity.plugin.rerun import RERUNNER
 from pytest_parity.plugin.results import CaseResult, attach
 from pytest_parity.plugin.selftest import POWER, check_power
+from pytest_parity.report import failure_text
 from pytest_parity.result import Comparison, Recorded
 
 if TYPE_CHECKING:
@@ -93,9 +95,36 @@ def _conclude(item: pytest.Item) -> None:
         rerunner = item.stash.get(RERUNNER, None)
         again = None if rerunner is None else partial(_again, item, rerunner)
         concluded = parity.finish(again)
+        if item.config.stash[OPTIONS].isolate == "always":
+            concluded = _alone(item, parity, concluded)
         item.stash[_CONCLUSION] = concluded
         _announce(item, concluded)
         check_power(item, parity, again)
+
+
+def _alone(item: pytest.Item, parity: Parity, concluded: Comparison | Recorded) -> Comparison | Recorded:
+    """A check that passed, run again with each module alone; raises ``ParityFailure`` where one differs by itself."""
+    rerunner = item.stash.get(RERUNNER, None)
+    if not isinstance(concluded, Comparison) or rerunner is None:
+        return concluded
+    found = parity.isolated(concluded, partial(_again, item, rerunner))
+    if not found.passed:
+        raise ParityFailure(failure_text(found), found)
+    return found
+
+
+def _isolate(item: pytest.Item, parity: Parity, failure: ParityFailure) -> None:
+    """Have a failure say which modules are faulty by themselves."""
+    rerunner, comparison = item.stash.get(RERUNNER, None), failure.comparison
+    if rerunner is None or comparison is None or parity.recording or comparison.isolation is not None:
+        return
+    try:
+        failure.comparison = parity.isolated(comparison, partial(_again, item, rerunner))
+    except Exception as error:  # noqa: BLE001 - the test has failed already, and that is what is to be seen
+        _mention(item, "call", "modules could not be looked at alone", error)
+        return
+    if failure.comparison.isolation is not None:
+        failure.args = (failure_text(failure.comparison),)
 
 
 def _again(item: pytest.Item, rerunner: Rerunner, run: Run) -> None:
@@ -139,6 +168,8 @@ def _give_up(item: pytest.Item, error: BaseException | None) -> None:
     if parity is None or _CONCLUSION in item.stash:
         return
     failure = error if isinstance(error, ParityFailure) else None
+    if failure is not None:
+        _isolate(item, parity, failure)
     item.stash[_CONCLUSION] = known = (failure and failure.comparison) or _known(item, parity)
     _abandon(item, parity, "call")
     if failure:
@@ -182,19 +213,20 @@ def pytest_runtest_makereport(
         report.longrepr = _message_first(item, call.excinfo)
     parity = item.stash.get(_PARITY, None)
     if parity is not None and call.when == "call" and report.outcome != "skipped":
-        message = "" if error is None else str(error).partition("\n")[0] or type(error).__name__
-        attach(report, _result(item, parity, message))
+        text = "" if error is None else str(error) or type(error).__name__
+        attach(item, report, _result(item, parity, text))
     return report
 
 
-def _result(item: pytest.Item, parity: Parity, message: str) -> CaseResult:
+def _result(item: pytest.Item, parity: Parity, text: str) -> CaseResult:
     concluded = item.stash.get(_CONCLUSION, None)
     comparison = concluded if isinstance(concluded, Comparison) else None
     recorded = concluded if isinstance(concluded, Recorded) else None
     power = item.stash.get(POWER, None)
-    if message:
-        unwritten = "not recorded: " if parity.recording and recorded is None else ""
-        return CaseResult(item.nodeid, parity.case, "failed", comparison, None, unwritten + message, power)
+    if text:
+        text = f"not recorded: {text}" if parity.recording and recorded is None else text
+        message = text.partition("\n")[0]
+        return CaseResult(item.nodeid, parity.case, "failed", comparison, None, message, power, text)
     return CaseResult(item.nodeid, parity.case, "recorded" if recorded else "passed", comparison, recorded, "", power)
 
 

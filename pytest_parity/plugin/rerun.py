@@ -31,10 +31,14 @@ _PYTEST = ("_pytest.", "pytest", "xdist.", "pluggy")
 
 
 class Rerunner:
-    """What one item's runs begin with; made before its fixtures are set up."""
+    """What one item's runs begin with; made before its fixtures are set up.
 
-    def __init__(self, item: pytest.Item) -> None:
+    ``state``: whether what outlives the test is copied. A run that starts from a golden's weights does without.
+    """
+
+    def __init__(self, item: pytest.Item, *, state: bool = True) -> None:
         self._item = item
+        self._state = state
         self._first = True
         self.error: Exception | None = None
         """What the fixtures of the first run raised when they were torn down."""
@@ -55,6 +59,8 @@ class Rerunner:
         if self._generators is not None:
             return
         self._generators = Generators.now()
+        if not self._state:
+            return
         for fixture in _wider(self._item):
             if fixture.cached_result is not None and fixture.cached_result[2] is None:
                 self.keep(fixture, fixture.cached_result[0])
@@ -77,7 +83,11 @@ class Rerunner:
 
     def keep(self, fixture: pytest.FixtureDef[Any], value: Any) -> None:
         """Copy the value of a fixture of a wider scope, as it is before the test's body."""
-        if fixture not in self._fixtures and not str(getattr(fixture.func, "__module__", "")).startswith(_PYTEST):
+        if (
+            self._state
+            and fixture not in self._fixtures
+            and not str(getattr(fixture.func, "__module__", "")).startswith(_PYTEST)
+        ):
             self._fixtures.update(self._copied({fixture: value}))
 
     def run(self, ended: Callable[[], None]) -> None:
@@ -205,9 +215,9 @@ def _put(place: Any, state: Mapping[str, Any], names: frozenset[str]) -> None:
 RERUNNER = pytest.StashKey[Rerunner]()
 
 
-def remember(item: pytest.Item) -> None:
-    """Keep what an item's runs begin with; before its fixtures are set up."""
-    item.stash[RERUNNER] = Rerunner(item)
+def remember(item: pytest.Item, *, state: bool = True) -> None:
+    """Keep what an item's runs begin with; before its fixtures are set up. ``state``: also what outlives the test."""
+    item.stash[RERUNNER] = Rerunner(item, state=state)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pytest_parity.report.coverage import coverage_lines
 from pytest_parity.report.data import data_lines, data_sentence
 from pytest_parity.report.environment import character_lines, difference_lines
+from pytest_parity.report.isolated import isolation_lines
 from pytest_parity.report.lines import VACUOUS, compared_of
 from pytest_parity.report.sentence import data_first, headline
 from pytest_parity.report.table import table
@@ -48,8 +49,9 @@ def _hints(comparison: Comparison) -> Iterator[str]:
             yield f"  and {data_sentence(comparison.data)}"
         yield from (f"  {line}" for line in data_lines(comparison.data))
     if comparison.diagnosis is not None and not data_first(comparison):
-        for hint in comparison.diagnosis.hints:
+        for hint in (*comparison.diagnosis.hints, *(one.text for one in comparison.diagnosis.causes)):
             yield f"  {hint}"
+        yield from (f"  {line}" for line in isolation_lines(comparison))
 
 
 def _coverage(comparison: Comparison) -> Iterator[str]:

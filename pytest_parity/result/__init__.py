@@ -6,6 +6,7 @@ from pytest_parity.result.delta import Delta, Metrics, Noise, Spread, Tolerance,
 from pytest_parity.result.diagnosis import Character, Diagnosis, Difference, Fault
 from pytest_parity.result.isolation import CallError, Cause, Faulty, Hint, Isolation, Part
 from pytest_parity.result.recorded import Moved, Recorded, SiteMoved
+from pytest_parity.result.trace import Closeup, Element, Histogram, LossFound, Trace, Traced
 
 __all__ = [
     "IGNORED",
@@ -13,6 +14,7 @@ __all__ = [
     "CallError",
     "Cause",
     "Character",
+    "Closeup",
     "Comparison",
     "Content",
     "Coverage",
@@ -21,12 +23,15 @@ __all__ = [
     "Delta",
     "Diagnosis",
     "Difference",
+    "Element",
     "Fault",
     "Faulty",
     "Hint",
+    "Histogram",
     "Isolation",
     "Leaf",
     "LeafDifference",
+    "LossFound",
     "Metrics",
     "Moved",
     "Noise",
@@ -38,5 +43,7 @@ __all__ = [
     "SiteMoved",
     "Spread",
     "Tolerance",
+    "Trace",
+    "Traced",
     "Verdict",
 ]

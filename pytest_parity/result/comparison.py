@@ -11,6 +11,7 @@ from pytest_parity.result.delta import Delta, Verdict, delta_from_plain
 from pytest_parity.result.diagnosis import Character, Diagnosis, Difference, Fault
 from pytest_parity.result.isolation import Isolation, hint_of
 from pytest_parity.result.plain import plain_dict
+from pytest_parity.result.trace import Trace
 
 __all__ = ["IGNORED", "UNCOVERED", "Comparison", "Coverage"]
 
@@ -72,6 +73,8 @@ class Comparison:
     """Of what passes by the noise floor, the site nearest to its bound."""
     isolation: Isolation | None = None
     """What each module adds of its own, where the test was run again for that."""
+    trace: Trace | None = None
+    """One step told in full, where a report is asked for."""
 
     @property
     def failures(self) -> tuple[Delta, ...]:
@@ -86,7 +89,8 @@ class Comparison:
         """
         excepted = sum(self.counts.get(key, 0) for key in (Verdict.UNOBSERVABLE.value, IGNORED, UNCOVERED))
         complete = self.compared > 0 and self.compared + excepted == self.expected
-        return complete and not self.failures and not self.vacuous and not self.other_data
+        alone = self.isolation is not None and any(one.sure for one in self.isolation.faulty)
+        return complete and not (self.failures or self.vacuous or self.other_data or alone)
 
     @property
     def other_data(self) -> bool:
@@ -122,6 +126,7 @@ class Comparison:
                 "data": plain["data"] and DataDifference.from_plain(plain["data"]),
                 "diagnosis": diagnosis and _diagnosis(diagnosis),
                 "isolation": plain["isolation"] and Isolation.from_plain(plain["isolation"]),
+                "trace": plain["trace"] and Trace.from_plain(plain["trace"]),
             }
         )
 

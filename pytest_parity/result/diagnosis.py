@@ -19,6 +19,8 @@ class Fault(str, Enum):
     """The batch."""
     WEIGHT = "weight"
     """The weights at the step's start."""
+    PROBE = "probe"
+    """A module fed with what a probe made; the step's own data do not show it."""
     MODULE = "module"
     """A module whose inputs agree and whose output does not."""
     BETWEEN = "between"

@@ -116,11 +116,18 @@ class Faulty:
     """Its error in multiples of isolation's floor."""
     relative: float
     """``||a-r||/||r||``."""
+    factor: float = 10.0
+    """Floors above which it fails a check that passes otherwise."""
     after: str = ""
     """Of ``handed``, and of an output of a module with children: the child that was called last before it."""
     to: str = ""
     """Of ``handed``: the child that gets it."""
     hints: tuple[Hint, ...] = ()
+
+    @property
+    def sure(self) -> bool:
+        """Whether it is further off than correct code is, and not only further than what is to blame once something is."""
+        return self.floors > self.factor
 
 
 @dataclass(frozen=True, slots=True)

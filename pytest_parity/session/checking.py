@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from pytest_parity.capture import Capture, Streams, TensorTable, unpack
+from pytest_parity.capture.arguments import Arguments, called_with
+from pytest_parity.capture.probes import probe_inputs
 from pytest_parity.compare.coverage import Ignore
 from pytest_parity.compare.region import Region
 from pytest_parity.compare.tolerance import Tolerances
@@ -19,8 +22,10 @@ from pytest_parity.golden.reader import Golden
 from pytest_parity.report import difference_list, failure_text
 from pytest_parity.result import Comparison, Recorded, Tolerance
 from pytest_parity.session.account import Account
+from pytest_parity.session.described import leave_description
 from pytest_parity.session.handing import handed_over
 from pytest_parity.session.hints import explain_batch
+from pytest_parity.session.probing import CheckedProbes
 from pytest_parity.session.regions import recorded_regions
 from pytest_parity.session.run import LOADER, Watching
 from pytest_parity.session.surroundings import configured_differently
@@ -34,8 +39,13 @@ __all__ = ["Checking", "checking"]
 class Checking(Account):
     """Compares every observation as it comes."""
 
+    _called_with: dict[tuple[str, int], Arguments]
     _loaded = False
     """Whether the candidate has the reference's weights."""
+    _first_called_with: dict[tuple[str, int], Arguments] | None = None
+    """The arguments of the module calls of the first step that fails, where they are more than tensors."""
+    isolates = False
+    """Whether the reference's takes the place of every input, output and gradient of a module."""
 
     # a model under observation
 
@@ -58,11 +68,14 @@ class Checking(Account):
             known=self.counterpart.known,
             kinds=kinds,
             replay=(*watching.replay, *self.reference.unstable),
-            replayed=self._recorded_output,
+            replayed=self._recorded_value,
             stepping=self._updates.stepping,
             stepped=self._updates.stepped,
             before_updates=self._updates.finishing,
+            isolate=self._recorded_value if self.isolates else None,
         )
+        if Kind.PROBE in kinds:
+            self.capture.modules.probe = self._probes = CheckedProbes(self)
         self._updates.capture = self.capture
         compiled = frozenset(self.names.path(path) for path in self.capture.modules.compiled)
         self.comparator.configure(
@@ -78,6 +91,11 @@ class Checking(Account):
 
     def _kinds(self, watching: Watching) -> frozenset[Kind]:
         recorded = self._recorded_kinds
+        if self.settings.probe and self.settings.mode is Mode.CHECK and Kind.PROBE not in recorded:
+            raise UsageError(
+                f"--parity-probe: the golden of {self.settings.case} has no probes. Record it with them: "
+                f"{self.settings.recorded_by} --parity-probe; its checks then feed them without an option"
+            )
         if watching.kinds is None:
             return recorded
         further = sorted(kind.value for kind in watching.effective_kinds - recorded)
@@ -87,7 +105,11 @@ class Checking(Account):
                 f"the golden has {', '.join(sorted(recorded)) or 'no watched model'}. Record it again: "
                 f"{self.settings.recorded_by}"
             )
-        return watching.effective_kinds
+        return watching.effective_kinds | (recorded & {Kind.PROBE})
+
+    def probe_inputs(self, name: str, recorded: Mapping[str, torch.Tensor], path: str) -> dict[str, torch.Tensor]:  # noqa: ARG002
+        """What a probe feeds to a module in the place of the golden's inputs."""
+        return probe_inputs(name, recorded)
 
     def load(self, model: torch.nn.Module, names: Any) -> None:
         """Copy the reference's initial weights in place; refused whole if anything does not fit."""
@@ -120,12 +142,7 @@ class Checking(Account):
         """Give the golden's own batches, each step from the reference's start where the weights were loaded."""
         assert self.capture is not None
         self.surroundings.draw_from(loader)
-        steps = [step for step in self.golden.steps if self.reference.info(step).get("batch") is not None]
-        if not steps:
-            raise UsageError(
-                f"{self.settings.case} was recorded without steps(); "
-                f"record the case again, as the loop is now: {self.settings.recorded_by}"
-            )
+        steps = self._steps()
         self._check_freedom()
         for step in steps:
             if limit is not None and step >= limit:
@@ -143,6 +160,16 @@ class Checking(Account):
             yield step, batch, True
             self._hints.under_way = None
         self.streams.seed_loop_end()
+
+    def _steps(self) -> list[int]:
+        """The steps that a loop is given."""
+        steps = [step for step in self.golden.steps if self.reference.info(step).get("batch") is not None]
+        if not steps:
+            raise UsageError(
+                f"{self.settings.case} was recorded without steps(); "
+                f"record the case again, as the loop is now: {self.settings.recorded_by}"
+            )
+        return steps
 
     def take(self, step: int, batch: Any) -> Any:
         """Compare the loop's own batch, or put the golden's in its place; where weights were loaded, start as it did."""
@@ -251,10 +278,20 @@ class Checking(Account):
             self.comparator.see_update(site, value, isolated=False, again=own or alike, alike=alike and not own)
         else:
             self.comparator.see(site, value, call)
+            if site.kind is Kind.ACTIVATION and self._leaves:
+                self._see_call()
             if site.kind is Kind.INPUT and self.comparator.differs(site):
                 self._hints.see(self.comparator.step, self.comparator.entry(site), value)
 
-    def _recorded_output(self, site: Site) -> torch.Tensor | None:
+    def _see_call(self) -> None:
+        """With what the module was called that is returning, where its inputs' sites do not say it."""
+        leaving = None if self.capture is None else self.capture.modules.leaving
+        if leaving is not None and (leaving.path, leaving.index) not in self._called_with:
+            arguments = called_with(leaving)
+            if arguments is not None:
+                self._called_with[leaving.path, leaving.index] = arguments
+
+    def _recorded_value(self, site: Site) -> torch.Tensor | None:
         entry = self.comparator.entry(site)
         return None if entry is None or entry.dtype == "none" else self.golden.tensor(entry)
 
@@ -325,13 +362,21 @@ class Checking(Account):
         try:
             if self._leaves:
                 self._leave_step()
-                self._leftovers.conclude(failed=failed, environment=lambda: self.surroundings.read(self.device))
+                self._leftovers.conclude(
+                    failed=failed, environment=lambda: self.surroundings.read(self.device), beside=self._describe
+                )
             self.comparator.close()
         finally:
             self.golden.close()
 
+    def _describe(self, left: Path) -> None:
+        """Describe the candidate, so that what is faulty can be built again alone."""
+        if self.capture is not None:
+            leave_description(left, self.golden, self.capture, self.comparison(), self._first_called_with or {})
+
     def _open_step(self, step: int) -> None:
         self.comparator.begin(step)
+        self._called_with = {}
 
     def _close_step(self) -> None:
         if self.capture is not None:
@@ -339,6 +384,7 @@ class Checking(Account):
             self._never = never if self._never is None else self._never & never
         if self._leaves:
             self._leave_step()
+        self._explain_step()
         self._updates.begin_step()
         self.comparator.end()
 
@@ -346,6 +392,8 @@ class Checking(Account):
         """Leave what fails of the current step, if there is one."""
         if self.step is None:
             return
+        if self._first_called_with is None and self.comparator.first_failing_step:
+            self._first_called_with = self._called_with
         own: dict[str, Any] = {}
         if self.capture is not None:
             own["hyperparameters"] = self._updates.hyperparameters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
@@ -18,6 +19,7 @@ from pytest_parity.errors import ParityFailure, UsageError
 from pytest_parity.golden.reader import Golden
 from pytest_parity.result import Comparison, Recorded, Tolerance
 from pytest_parity.session.checking import Checking, checking
+from pytest_parity.session.isolating import ISOLATED, Isolator, with_isolation
 from pytest_parity.session.leak import MAGNITUDES, LeakCheck, look_for_leak
 from pytest_parity.session.live import LivePairs
 from pytest_parity.session.recording import Recording, recording
@@ -134,6 +136,7 @@ class Parity(LivePairs):
             tolerances=dict(tolerances or {}),
             ignore=() if ignore is None else check_patterns(ignore, "watch"),
             coverage=marker.coverage if coverage is None else check_coverage(coverage, "watch"),
+            probes=self.settings.probe and self.recording,
         )
         self._watch = Watch(lambda: self._run.make_capture(watching), self._run)
         return self._watch
@@ -332,6 +335,25 @@ class Parity(LivePairs):
 
         return again
 
+    def isolated(self, comparison: Comparison, again: Callable[[Run], None]) -> Comparison:
+        """A comparison with what is faulty by itself: the body is run again with every module alone, fed the golden's.
+
+        ``again`` runs it, see ``repeating``. Of a check that failed, the step that failed first is looked at; of one that
+        passed, every step. Where there is nothing to isolate, as it was.
+        """
+        run = self.__dict__.get("_run")
+        if not isinstance(run, Checking) or run.watching is None:
+            return comparison
+        diagnosis = comparison.diagnosis
+        step = None if diagnosis is None else diagnosis.step
+        if diagnosis is not None and (diagnosis.fault not in ISOLATED or step not in run.golden.steps):
+            return comparison
+        settings = replace(self.settings, collect=False)
+        with run.golden, run.left_alone(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they were given when the body ran first
+            isolation = Isolator(settings, run.golden, again).run(step, run.comparator.first_failing_step)
+        return with_isolation(comparison, isolation)
+
     def abandon(self) -> None:
         """Conclude after the body has failed: the old golden is untouched. Does nothing a second time."""
         if "_run" in self.__dict__:
@@ -370,6 +392,8 @@ class Parity(LivePairs):
             run.capture.gradients()
         if kinds & _WEIGHTS:
             run.capture.updates()
+        if Kind.ACTIVATION in kinds:
+            kinds |= {Kind.PROBE}
         if isinstance(run, Checking):
             self._guarded(lambda: run.judge(kinds, call, where))
 

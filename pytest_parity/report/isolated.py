@@ -1,0 +1,63 @@
+"""What isolation found, in lines below the headline: how far the first faulty place is off alone, and what else is faulty."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from pytest_parity.report.words import amount, number
+from pytest_parity.result import Comparison, Faulty, Part
+
+__all__ = ["faulty_words", "isolation_lines"]
+
+_SHOWN = 8
+_WHOLE = 100
+"""Floors from which their fraction tells nothing."""
+_WHAT = {
+    Part.OUTPUT: "{name} returns another value",
+    Part.HANDED: "{name} hands another value to {to}",
+    Part.VALUE: "{name} is computed otherwise",
+    Part.GRADIENT: "the backward pass of {name} is another",
+    Part.UPDATE: "{name} steps otherwise",
+    Part.BUFFER: "{name} leaves another buffer",
+    Part.PROBE: "{name} returns another value of what a probe feeds it",
+}
+
+
+def isolation_lines(comparison: Comparison) -> Iterator[str]:
+    """Nothing where nothing was isolated."""
+    isolation, diagnosis = comparison.isolation, comparison.diagnosis
+    if isolation is None:
+        return
+    if isolation.refused:
+        yield f"modules were not looked at alone: {isolation.refused}"
+        return
+    first = next((one for one in isolation.faulty if diagnosis is not None and one.site == diagnosis.site), None)
+    if first is not None:
+        yield f"alone, fed the golden's values, it is {_far(first)}"
+    others = [one for one in isolation.faulty if one is not first]
+    if others:
+        yield f"faulty by {'themselves' if len(others) > 1 else 'itself'} too:"
+        yield from (f"  {line}" for one in others[:_SHOWN] for line in _lines(one))
+        if len(others) > _SHOWN:
+            yield f"  ... and {amount(len(others) - _SHOWN, 'more place')}"
+    elif first is None:
+        yield f"alone, fed the golden's values, none of {amount(isolation.calls, 'module call')} differs by itself"
+
+
+def faulty_words(one: Faulty) -> str:
+    """``b.3.act returns another value: 1,762 noise floors off (relative 2.1e-04)``."""
+    name = f"{one.module} (call {one.call + 1})" if one.call else one.module
+    return f"{_WHAT[one.part].format(name=name, to=one.to)}: {_far(one)}"
+
+
+def _lines(one: Faulty) -> Iterator[str]:
+    yield faulty_words(one)
+    yield from (f"  {hint.text}" for hint in one.hints)
+
+
+def _far(one: Faulty) -> str:
+    if math.isinf(one.floors):
+        return "not to be compared (another shape or dtype, or not finite)"
+    floors = f"{one.floors:,.0f}" if one.floors >= _WHOLE else number(one.floors)
+    return f"{floors} noise floors off (relative {number(one.relative)})"

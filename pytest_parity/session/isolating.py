@@ -1,0 +1,197 @@
+"""Isolating: a test's body run again with every module of the candidate alone, fed the reference's inputs and gradients.
+
+What a call is handed is measured, and the golden's put in its place; what it returns likewise; and, where they were
+recorded, the gradients of what it returns. So a module's error reaches no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+
+from pytest_parity.capture import Capture, Streams
+from pytest_parity.compare.alone import Alone
+from pytest_parity.compare.region import Region, match
+from pytest_parity.contract.constants import constant_differences
+from pytest_parity.diagnose.isolated import ISOLATED, Isolated, blamed
+from pytest_parity.errors import ParityError
+from pytest_parity.golden.entry import Entry
+from pytest_parity.golden.reader import Golden
+from pytest_parity.result import Comparison, Delta, Isolation, Tolerance
+from pytest_parity.session.checking import Checking
+from pytest_parity.session.explaining import Explaining
+from pytest_parity.session.moving import MovedReference
+from pytest_parity.session.reference import Reference
+from pytest_parity.session.run import Watching
+from pytest_parity.settings import Settings
+from pytest_parity.site import Kind, Site
+
+__all__ = ["ISOLATED", "Isolating", "Isolator", "with_isolation"]
+
+DRAWS = 3
+_FORWARD = frozenset({Kind.INPUT, Kind.ACTIVATION})
+_KINDS = _FORWARD | {Kind.ACTIVATION_GRADIENT, Kind.GRADIENT, Kind.UPDATED_WEIGHT}
+
+See = Callable[["Isolating", Entry, "torch.Tensor | None", "Region | None"], None]
+"""Takes what a site is, alone: the run, the golden's entry, the candidate's value, the valid region."""
+
+
+class Isolating(Checking):
+    """One run of the body with every module alone. Nothing is judged, and nothing raises but the body itself.
+
+    ``only`` is the step that a loop is asked for; the others are left out.
+    """
+
+    isolates = True
+
+    def __init__(
+        self, settings: Settings, streams: Streams, golden: Golden, *, reference: Reference, see: See, only: int | None
+    ) -> None:
+        super().__init__(settings, streams, golden, reference=reference)
+        self._see = see
+        self._only = only
+        self._patterns: tuple[str, ...] = ()
+        self.calls: set[tuple[int, str, int]] = set()
+        self.obstacle = ""
+        """Why nothing could be isolated."""
+
+    @property
+    def _leaves(self) -> bool:
+        return False
+
+    def make_capture(self, watching: Watching) -> Capture:
+        """Have the candidate start from the reference's weights, whatever the test does."""
+        if Kind.WEIGHT in self._recorded_kinds:
+            self.load(watching.model, watching.names)
+        capture = super().make_capture(watching)
+        if capture.modules.compiled:
+            self.obstacle = "the model is compiled, and what is inside of it cannot be fed"
+        self._patterns = (*watching.replay, *self.reference.unstable)
+        return capture
+
+    def _kinds(self, watching: Watching) -> frozenset[Kind]:
+        return super()._kinds(watching) & _KINDS
+
+    def _recorded_value(self, site: Site) -> torch.Tensor | None:
+        value = super()._recorded_value(site)
+        if value is None or not isinstance(self.reference, MovedReference):
+            return value
+        return self.reference.moved(value, f"{self.step}|{site}")
+
+    def _steps(self) -> list[int]:
+        steps = super()._steps()
+        return [step for step in steps if self._only is None or step == self._only]
+
+    def _restart(self, step: int) -> None:
+        assert self.capture is not None
+        self.capture.refresh()
+        self.reference.restart(step, self.capture)
+
+    def observe(self, site: Site, value: torch.Tensor | None, call: Tolerance | None = None) -> None:  # noqa: ARG002
+        """Hand a site to who measures; what is replayed or ignored is not judged here either."""
+        entry = self.comparator.entry(site)
+        if entry is None or entry.step != self.step or (self._only is not None and entry.step != self._only):
+            return
+        if site.kind in _FORWARD:
+            self.calls.add((entry.step, site.path, site.call or 0))
+        if any(fnmatchcase(site.path, pattern) for pattern in self._patterns) and site.kind is Kind.ACTIVATION:
+            return
+        if self.comparator.ignore.pattern(site) is None:
+            self._see(self, entry, value, match(self.comparator.regions, site, entry.shape))
+
+    def constants(self, reference: str) -> dict[str, tuple[str, str]]:
+        """What a module of the reference's name is set to otherwise: name to (the golden's, here)."""
+        if self._own is None or not self.golden.manifest["structure"]:
+            return {}
+        found = constant_differences(self.reference.structure, self._own, self.names)
+        return {one.name: (one.golden, one.here) for one in found if self.names.path(one.where) == reference}
+
+    def judge(self, kinds: frozenset[Kind], call: Tolerance | None, where: str) -> None:
+        """Nothing is judged."""
+
+    def end_value(self, site: Site) -> None:
+        """Nothing is judged."""
+
+    def finish(self) -> Comparison:
+        """Close the last step."""
+        self.close_step()
+        return self.comparator.comparison()
+
+    def _conclude(self, *, failed: bool) -> None:  # noqa: ARG002
+        self.comparator.close()
+
+
+@dataclass
+class Isolator:
+    """The isolation of one case. ``again`` runs the test's body with a run in its check's place."""
+
+    settings: Settings
+    golden: Golden
+    again: Callable[[Isolating], None]
+
+    def run(self, step: int | None, observed: list[Delta]) -> Isolation:
+        """Find what is faulty by itself in a step (``None``: in all); ``observed`` are the check's deltas of it."""
+        at = self.golden.steps[0] if step is None else step
+        if not {kind.value for kind in _FORWARD} <= set(self.golden.manifest["settings"].get("kinds", ())):
+            return Isolation(at, refused="inputs and activations were not recorded")
+        alone = Alone(self.golden, memory=self.settings.memory)
+        first, problem = self._run(None, lambda _, entry, value, region: alone.see(entry, value, region), step)
+        if problem or not first.calls:
+            return Isolation(at, refused=problem or "no module of the watched model was called")
+        for draw in range(DRAWS if alone.any else 0):
+            _, problem = self._run(f"isolated|{draw}", lambda _, entry, value, region: alone.move(entry, value), step)  # noqa: ARG005
+            if problem:
+                return Isolation(at, refused=f"moved by one unit in the last place, {problem}")
+        return self._told(alone, first, step, observed)
+
+    def _told(self, alone: Alone, first: Isolating, step: int | None, observed: list[Delta]) -> Isolation:
+        found = list(alone.found())
+        steps = self.golden.steps if step is None else [step]
+        isolated = {at: self._of(at, found, first) for at in steps}
+        faulty = [one for at in steps for one in isolated[at].faulty()]
+        if faulty:
+            explaining = Explaining(self.golden, faulty, isolated, found, first.names)
+            self._run(None, explaining.see, step)
+            faulty = [
+                kept for at in steps for kept in isolated[at].own([f for f in explaining.explained() if f.step == at])
+            ]
+        at = faulty[0].step if faulty and step is None else steps[0]
+        return Isolation(at, len(first.calls), tuple(faulty), isolated[at].errors(observed))
+
+    def _of(self, step: int, found: list[Any], first: Isolating) -> Isolated:
+        kinds = self.golden.manifest["settings"].get("kinds", ())
+        return Isolated(
+            self.golden.entries(step),
+            [one for one in found if one.entry.step == step],
+            first.names,
+            buffers=self.golden.manifest["structure"].get("buffers", ()),
+            gradients=Kind.ACTIVATION_GRADIENT.value in kinds,
+        )
+
+    def _run(self, seed: str | None, see: See, step: int | None) -> tuple[Isolating, str]:
+        """One run of the body; and what ended it, in words."""
+        recorded = self.golden.manifest["settings"]
+        streams = Streams(self.settings.case, policy=recorded["rng"], seed=recorded["seed"])
+        reference = Reference(self.golden) if seed is None else MovedReference(self.golden, seed)
+        run = Isolating(self.settings, streams, self.golden, reference=reference, see=see, only=step)
+        try:
+            self.again(run)
+            run.finish()
+        except ParityError as error:
+            return run, str(error).partition("\n")[0]
+        except Exception as error:  # noqa: BLE001  it is the user's code, run in a way that it was not made for
+            return run, f"run again, the test raises {type(error).__name__}: {error}".partition("\n")[0]
+        finally:
+            run.abandon()
+        return run, run.obstacle
+
+
+def with_isolation(comparison: Comparison, isolation: Isolation) -> Comparison:
+    """A comparison with what isolation found, its diagnosis by that; one that passed fails where a module surely differs."""
+    if comparison.passed:
+        isolation = replace(isolation, faulty=tuple(one for one in isolation.faulty if one.sure))
+    return replace(comparison, isolation=isolation, diagnosis=blamed(comparison.diagnosis, isolation))
