@@ -317,7 +317,8 @@ def rebuilt(value: Any, recorded: dict[str, torch.Tensor | None], prefix: str) -
 def _carry(own: torch.Tensor, recorded: torch.Tensor | None) -> torch.Tensor:
     if recorded is None or recorded.shape != own.shape:
         return own
-    recorded = recorded.to(device=own.device, dtype=own.dtype)
+    # laid out in memory as its own is: draws fall into a tensor in that order
+    recorded = torch.empty_like(own, requires_grad=False).copy_(recorded)
     if not own.requires_grad:
         return recorded
     replaced: torch.Tensor = _Replaced.apply(own, recorded)  # type: ignore[no-untyped-call]
@@ -329,7 +330,7 @@ class _Replaced(torch.autograd.Function):
 
     @staticmethod
     def forward(_context: Any, own: torch.Tensor, recorded: torch.Tensor) -> torch.Tensor:  # noqa: ARG004
-        return recorded.clone()  # what is returned as it came may not be overwritten in place
+        return torch.empty_like(recorded).copy_(recorded)  # what is returned as it came may not be overwritten in place
 
     @staticmethod
     def backward(_context: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:

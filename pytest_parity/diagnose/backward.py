@@ -20,10 +20,9 @@ __all__ = ["Backward", "diagnose_backward"]
 def diagnose_backward(step: Step, structure: Structure | None) -> Diagnosis | None:
     """The first divergence among gradients; None where they agree."""
     backward = Backward(step)
-    failing = [seen for seen in backward.sites if seen.fails]
-    if not failing:
+    if not any(seen.fails for seen in backward.sites):
         return None
-    first = failing[0]  # what only the candidate has stands last
+    first = next(seen for seen in backward.sites if seen.raised)  # what only the candidate has stands last
     return _no_gradient(backward, first) if first.absent else _differs(backward, first, structure)
 
 
@@ -76,6 +75,7 @@ def _differs(backward: Backward, first: Seen, structure: Structure | None) -> Di
         step=first.delta.step,
         module=step.own_module(owner, first.site.call or 0),
         reference=owner,
+        candidate=first.delta.candidate,
         after=step.last_agreeing(before),
         hints=(f"{first.site.path} is tied: it is {' and '.join(aliases)} too",) if aliases else (),
     )

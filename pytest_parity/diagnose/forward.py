@@ -17,8 +17,13 @@ __all__ = ["diagnose_forward"]
 
 
 def diagnose_forward(step: Step) -> Diagnosis | None:
-    """The first divergence among inputs and activations; None where they agree."""
-    failing = [seen for seen in step.forward if seen.fails]
+    """The first divergence among inputs and activations; None where they agree.
+
+    What is to blame is the first that rises above a few floors, though it may be within what alarms.
+    """
+    if not any(seen.fails for seen in step.kind(Kind.INPUT, Kind.ACTIVATION, Kind.OUTPUT, Kind.LOSS)):
+        return None
+    failing = [seen for seen in step.forward if seen.raised]
     first = next((seen for seen in failing if not seen.extra), None)
     if first is None:
         return _further(step, failing) if failing else None
@@ -43,6 +48,7 @@ def _module(step: Step, call: Call, first: Seen) -> Diagnosis:
         step=first.delta.step,
         module=step.own_module(call.path, call.index),
         reference=call.path,
+        candidate=first.delta.candidate,
         after=step.last_agreeing(inside, first.order),
         hints=hints,
     )
@@ -63,6 +69,7 @@ def _in_caller(step: Step, caller: Call | None, first: Seen, *, after: str = "")
         step=first.delta.step,
         module=step.own_module(path, index),
         reference=path,
+        candidate=first.delta.candidate,
         after=after,
         hints=_call_counts(step, first.site.path),
     )

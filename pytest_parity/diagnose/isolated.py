@@ -237,6 +237,7 @@ class Isolated:
             floors=apart.floors,
             relative=apart.relative,
             factor=default_factor(apart.entry.dtype),
+            candidate=self.step.own_site(seen.site),
         )
 
     # every call
@@ -318,6 +319,7 @@ def _told(first: Faulty, others: int) -> Diagnosis:
         step=first.step,
         module=first.module,
         reference=first.reference,
+        candidate=first.candidate,
         after=first.after,
         others=others,
         causes=first.hints,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import inf
 
+from pytest_parity.compare.alone import BLAME
 from pytest_parity.names import BoundNames
 from pytest_parity.result import Delta, Verdict
 from pytest_parity.site import ROOT, Kind, Site
@@ -36,9 +37,15 @@ class Seen:
         return self.delta.verdict.fails
 
     @property
+    def raised(self) -> bool:
+        """Whether it fails, or is further above its noise floor than what is to blame once something fails."""
+        noise = self.delta.noise
+        return self.fails or (self.delta.verdict is Verdict.CLOSE and noise is not None and noise.ratio > BLAME)
+
+    @property
     def agrees(self) -> bool:
         """Whether values were compared and agree."""
-        return self.delta.verdict in _AGREEING
+        return self.delta.verdict in _AGREEING and not self.raised
 
     @property
     def absent(self) -> bool:
@@ -134,6 +141,15 @@ class Step:
         order = min(seen.order for seen in call.sites)
         around = [other for other in self.calls.values() if other is not call and other.holds(order, call.path)]
         return min(around, key=lambda other: (other.end, -other.start), default=None)
+
+    def own_site(self, site: Site) -> str:
+        """The candidate's name of a site, empty where it is the reference's."""
+        if site.call is None:
+            own = replace(site, path=self.names.back(site.path))
+        else:
+            path, call = self.names.back_call(site.path, site.call)
+            own = replace(site, path=path, call=call)
+        return "" if own == site else str(own)
 
     def own_module(self, path: str, call: int = 0) -> str:
         """The candidate's name of a module of the reference's."""

@@ -35,12 +35,17 @@ def isolation_lines(comparison: Comparison) -> Iterator[str]:
     first = next((one for one in isolation.faulty if diagnosis is not None and one.site == diagnosis.site), None)
     if first is not None:
         yield f"alone, fed the golden's values, it is {_far(first)}"
-    others = [one for one in isolation.faulty if one is not first]
+    places: dict[str, list[Faulty]] = {}
+    for one in isolation.faulty:
+        places.setdefault(one.module, []).append(one)
+    if first is not None and len(places[first.module]) > 1:
+        yield f"and so it is at {amount(len(places[first.module]) - 1, 'more place')} of its own code"
+    others = [found for name, found in places.items() if first is None or name != first.module]
     if others:
         yield f"faulty by {'themselves' if len(others) > 1 else 'itself'} too:"
-        yield from (f"  {line}" for one in others[:_SHOWN] for line in _lines(one))
+        yield from (f"  {line}" for found in others[:_SHOWN] for line in _lines(found))
         if len(others) > _SHOWN:
-            yield f"  ... and {amount(len(others) - _SHOWN, 'more place')}"
+            yield f"  ... and {amount(len(others) - _SHOWN, 'more module')}"
     elif first is None:
         yield f"alone, fed the golden's values, none of {amount(isolation.calls, 'module call')} differs by itself"
 
@@ -51,8 +56,10 @@ def faulty_words(one: Faulty) -> str:
     return f"{_WHAT[one.part].format(name=name, to=one.to)}: {_far(one)}"
 
 
-def _lines(one: Faulty) -> Iterator[str]:
-    yield faulty_words(one)
+def _lines(found: list[Faulty]) -> Iterator[str]:
+    """Of one module the first place, with how many more there are."""
+    one, more = found[0], len(found) - 1
+    yield faulty_words(one) + (f", and so at {amount(more, 'more place')} of its own code" if more else "")
     yield from (f"  {hint.text}" for hint in one.hints)
 
 

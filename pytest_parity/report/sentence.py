@@ -9,7 +9,7 @@ from pytest_parity.report.words import amount
 from pytest_parity.result import IGNORED, Comparison, Delta, Diagnosis, Fault, Verdict
 from pytest_parity.site import INPUTS, ROOT, Kind, Site
 
-__all__ = ["data_first", "headline", "verdict_sentence"]
+__all__ = ["PROBES", "data_first", "headline", "verdict_sentence"]
 
 
 def headline(comparison: Comparison) -> str:
@@ -92,18 +92,38 @@ def _weight(diagnosis: Diagnosis, _site: Site, delta: Delta | None) -> str:
     return f"the weight {diagnosis.module} differs before the step's forward pass" + _detail(delta)
 
 
+PROBES = {
+    "tiny": "its inputs times 1e-4",
+    "large": "its inputs times 100",
+    "zero": "zeros",
+    "extreme": "numbers of either sign around 1e4",
+    "wide": "numbers from -6 to 6",
+    "negative": "numbers from -6 to -3",
+}
+"""What a probe feeds, by its name."""
+
+
+def _probe(diagnosis: Diagnosis, site: Site, delta: Delta | None) -> str:
+    probe, _, leaf = site.leaf.partition(".")
+    name, given = _called(diagnosis.module, _ours(site, diagnosis, delta)), PROBES.get(probe, f"the probe {probe}")
+    if delta is not None and delta.verdict is Verdict.MISSING:
+        return f"{name} returns nothing to compare when it is fed {given}, as the reference does"
+    what = f"{leaf} of what {name} returns" if leaf else name
+    return f"{what} differs where ordinary data does not show it: when it is fed {given}" + _detail(delta)
+
+
 def _module(diagnosis: Diagnosis, site: Site, delta: Delta | None) -> str:
     if site.kind is Kind.UPDATED_WEIGHT:
         buffer = site.path.rpartition(".")[2]
         return f"{diagnosis.module} updates its buffer {buffer} differently, while every module's output agrees"
     inside = f"; inside it, {diagnosis.after} still agrees" if diagnosis.after else ""
-    name = _called(diagnosis.module, _ours(site, delta))
+    name = _called(diagnosis.module, _ours(site, diagnosis, delta))
     return f"{name} is the first module whose output differs while its inputs agree{inside}" + _detail(delta)
 
 
 def _between(diagnosis: Diagnosis, site: Site, delta: Delta | None) -> str:
     after = f", after {diagnosis.after} agreed" if diagnosis.after else ""
-    name = _called(_own(delta) or site.path, _ours(site, delta))
+    name = _called(_ours(site, diagnosis, delta).path, _ours(site, diagnosis, delta))
     if site.kind is Kind.ACTIVATION:
         return f"{diagnosis.module} calls {name}, which the reference does not"
     if delta is not None and delta.verdict in _HANDED:
@@ -122,7 +142,7 @@ _HANDED = {
 
 def _not_called(diagnosis: Diagnosis, site: Site, delta: Delta | None) -> str:
     after = f", the reference calls it after {diagnosis.after}" if diagnosis.after else ""
-    return f"{_called(diagnosis.module, _ours(site, delta))} is never called{after}"
+    return f"{_called(diagnosis.module, _ours(site, diagnosis, delta))} is never called{after}"
 
 
 def _skipped(diagnosis: Diagnosis, _site: Site, delta: Delta | None) -> str:
@@ -160,7 +180,7 @@ def _no_gradient(diagnosis: Diagnosis, site: Site, _delta: Delta | None) -> str:
 
 
 def _update(diagnosis: Diagnosis, site: Site, delta: Delta | None) -> str:
-    name = _own(delta) or site.path
+    name = _ours(site, diagnosis, delta).path
     if site.kind is Kind.OPTIMIZER:
         return f"{diagnosis.module}: its state {site.leaf} of {name} is the first site that differs" + _detail(delta)
     return (
@@ -173,6 +193,7 @@ _SENTENCES: dict[Fault, Callable[[Diagnosis, Site, Delta | None], str]] = {
     Fault.STRUCTURE: _structure,
     Fault.DATA: _data,
     Fault.WEIGHT: _weight,
+    Fault.PROBE: _probe,
     Fault.MODULE: _module,
     Fault.BETWEEN: _between,
     Fault.SKIPPED: _skipped,
@@ -194,13 +215,10 @@ def _input(site: Site) -> str:
     return site.path.removeprefix(f"{INPUTS}.")
 
 
-def _ours(site: Site, delta: Delta | None) -> Site:
+def _ours(site: Site, diagnosis: Diagnosis, delta: Delta | None) -> Site:
     """The site as the candidate names it."""
-    return Site.parse(delta.candidate) if delta is not None and delta.candidate else site
-
-
-def _own(delta: Delta | None) -> str:
-    return Site.parse(delta.candidate).path if delta is not None and delta.candidate else ""
+    own = diagnosis.candidate or (delta.candidate if delta is not None else "")
+    return Site.parse(own) if own else site
 
 
 def _detail(delta: Delta | None) -> str:

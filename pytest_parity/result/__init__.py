@@ -5,12 +5,15 @@ from pytest_parity.result.data import Content, DataDifference, DataFault, Leaf, 
 from pytest_parity.result.delta import Delta, Metrics, Noise, Spread, Tolerance, Verdict
 from pytest_parity.result.diagnosis import Character, Diagnosis, Difference, Fault
 from pytest_parity.result.isolation import CallError, Cause, Faulty, Hint, Isolation, Part
+from pytest_parity.result.nonfinite import Advice, Appearance, Range
 from pytest_parity.result.recorded import Moved, Recorded, SiteMoved
 from pytest_parity.result.trace import Closeup, Element, Histogram, LossFound, Trace, Traced
 
 __all__ = [
     "IGNORED",
     "UNCOVERED",
+    "Advice",
+    "Appearance",
     "CallError",
     "Cause",
     "Character",
@@ -39,6 +42,7 @@ __all__ = [
     "Padding",
     "Part",
     "Plain",
+    "Range",
     "Recorded",
     "SiteMoved",
     "Spread",

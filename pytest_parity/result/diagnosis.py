@@ -55,6 +55,8 @@ class Diagnosis:
     """The reference's name of the same."""
     after: str = ""
     """The last site in execution order that agreed, where that helps."""
+    candidate: str = ""
+    """The candidate's own name of the site, where it is another."""
     others: int = 0
     """How many sites fail besides."""
     hints: tuple[str, ...] = ()

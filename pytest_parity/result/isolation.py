@@ -118,6 +118,8 @@ class Faulty:
     """``||a-r||/||r||``."""
     factor: float = 10.0
     """Floors above which it fails a check that passes otherwise."""
+    candidate: str = ""
+    """The candidate's own name of the site, where it is another."""
     after: str = ""
     """Of ``handed``, and of an output of a module with children: the child that was called last before it."""
     to: str = ""

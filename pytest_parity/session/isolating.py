@@ -21,7 +21,7 @@ from pytest_parity.diagnose.isolated import ISOLATED, Isolated, blamed
 from pytest_parity.errors import ParityError
 from pytest_parity.golden.entry import Entry
 from pytest_parity.golden.reader import Golden
-from pytest_parity.result import Comparison, Delta, Isolation, Tolerance
+from pytest_parity.result import Comparison, Delta, Isolation, Tolerance, Verdict
 from pytest_parity.session.checking import Checking
 from pytest_parity.session.explaining import Explaining
 from pytest_parity.session.moving import MovedReference
@@ -149,7 +149,8 @@ class Isolator:
         return self._told(alone, first, step, observed)
 
     def _told(self, alone: Alone, first: Isolating, step: int | None, observed: list[Delta]) -> Isolation:
-        found = list(alone.found())
+        equal = self._equal(step, observed) if alone.any else frozenset()
+        found = [one for one in alone.found() if (one.entry.step, one.entry.order) not in equal]
         steps = self.golden.steps if step is None else [step]
         isolated = {at: self._of(at, found, first) for at in steps}
         faulty = [one for at in steps for one in isolated[at].faulty()]
@@ -162,6 +163,20 @@ class Isolator:
         at = faulty[0].step if faulty and step is None else steps[0]
         return Isolation(at, len(first.calls), tuple(faulty), isolated[at].errors(observed))
 
+    def _equal(self, step: int | None, observed: list[Delta]) -> frozenset[tuple[int, int]]:
+        """Where the candidate, as it is, gives the golden's bits: what is otherwise there alone is none of its own."""
+        if observed:
+            return frozenset((one.step, one.order) for one in observed if one.verdict is Verdict.EQUAL)
+        plain = Alone(self.golden, memory=0)
+        seen: set[tuple[int, int]] = set()
+
+        def see(_: Isolating, entry: Entry, value: torch.Tensor | None, region: Region | None) -> None:
+            seen.add((entry.step, entry.order))
+            plain.see(entry, value, region)
+
+        self._run(None, see, step, alone=False)
+        return frozenset(seen - {(one.entry.step, one.entry.order) for one in plain.found()})
+
     def _of(self, step: int, found: list[Any], first: Isolating) -> Isolated:
         kinds = self.golden.manifest["settings"].get("kinds", ())
         return Isolated(
@@ -172,12 +187,13 @@ class Isolator:
             gradients=Kind.ACTIVATION_GRADIENT.value in kinds,
         )
 
-    def _run(self, seed: str | None, see: See, step: int | None) -> tuple[Isolating, str]:
+    def _run(self, seed: str | None, see: See, step: int | None, *, alone: bool = True) -> tuple[Isolating, str]:
         """One run of the body; and what ended it, in words."""
         recorded = self.golden.manifest["settings"]
         streams = Streams(self.settings.case, policy=recorded["rng"], seed=recorded["seed"])
         reference = Reference(self.golden) if seed is None else MovedReference(self.golden, seed)
         run = Isolating(self.settings, streams, self.golden, reference=reference, see=see, only=step)
+        run.isolates = alone
         try:
             self.again(run)
             run.finish()
