@@ -8,8 +8,10 @@ model has accumulated; and it is never above the reference's own, where the gold
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from statistics import median
 
 import torch
 
@@ -24,11 +26,16 @@ from pytest_parity.golden.entry import NONE, Entry
 from pytest_parity.golden.noise import Floor
 from pytest_parity.golden.reader import Golden, torch_dtype
 from pytest_parity.result import Noise
+from pytest_parity.site import Kind
 
 __all__ = ["BLAME", "Alone", "Apart"]
 
 BLAME = 3.0
 """Floors above which a module that is alone is to blame, once something is out of tolerance."""
+_ALIKE = 1e-5
+"""Factors are one factor, and not 1."""
+_MOST, _FEW = 0.6, 3
+"""The share of gradients, and the number of them, that have one in common."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,8 @@ class Apart:
     """``None``: of another shape or dtype, or not finite where the reference is."""
     relative: float
     """``||a-r||/||r||``."""
+    absent: bool = False
+    """There is no tensor, and the golden has one."""
 
     @property
     def floors(self) -> float:
@@ -54,6 +63,7 @@ class _Seen:
     distance: Distance | None
     value: torch.Tensor | None
     draws: list[Measured]
+    absent: bool = False
 
 
 class Alone:
@@ -64,6 +74,8 @@ class Alone:
         self._meter = Meter(golden)
         self._memory = memory
         self._seen: dict[tuple[int, int], _Seen] = {}
+        self._same: Counter[int] = Counter()
+        """By step, the gradients of parameters that are equal, and not zero."""
 
     @property
     def any(self) -> bool:
@@ -80,9 +92,11 @@ class Alone:
             if before_values(value, expected) is not None or value is None or dtype_name(value.dtype) != entry.dtype:
                 same = value is None and expected is None
                 if not same:
-                    self._seen[key] = _Seen(entry, region, None, None, [])
+                    self._seen[key] = _Seen(entry, region, None, None, [], absent=value is None)
             return
         if self._meter.site(entry, value, region=region) is None:
+            if entry.site.kind is Kind.GRADIENT and bool(value.any()):
+                self._same[entry.step] += 1
             return
         distance = self._meter.site(entry, value, region=region, precise=True)
         assert distance is not None
@@ -106,6 +120,35 @@ class Alone:
         if not distance.broken:
             seen.draws.append(measured(entry, distance, math.sqrt(distance.own)))
 
+    def without_common_factor(self, step: int) -> float:
+        """Take out a factor that most of a step's gradients of parameters have in common, as clipping leaves one; returns it.
+
+        Where one gradient is wrong, the norm by which all of them are clipped is.
+        """
+        seen = [
+            one
+            for (at, _), one in self._seen.items()
+            if at == step and one.entry.site.kind is Kind.GRADIENT and one.distance is not None and one.distance.own
+        ]
+        factors = [1 + one.distance.product / one.distance.own for one in seen if one.distance is not None]
+        middle = median(factors) if factors else 1.0
+        alike = [abs(factor / middle - 1) < _ALIKE for factor in factors] if middle > 0 else []
+        spared = self._same[step] or any(abs(factor - 1) < _ALIKE for factor in factors)
+        if spared or sum(alike) < max(_FEW, _MOST * len(factors)):
+            return 1.0  # what is common to all has spared none
+        for one in seen:
+            self._divide(one, middle)
+        return middle
+
+    def _divide(self, seen: _Seen, factor: float) -> None:
+        if seen.value is None or seen.region is not None:
+            return
+        dtype = torch_dtype(seen.entry)
+        expected = self._golden.tensor(seen.entry).flatten()
+        distance = Distance(dtype, Scratch(), count=expected.numel(), precise=True)
+        distance.add((seen.value.double() / factor).to(dtype).flatten(), expected)
+        seen.distance = distance
+
     def found(self) -> Iterator[Apart]:
         """Every site that is not equal, with its floor, in execution order."""
         ordered = [self._seen[key] for key in sorted(self._seen)]
@@ -113,7 +156,7 @@ class Alone:
         floors = dict(zip(map(id, drawn), assembled([seen.draws for seen in drawn]), strict=True))
         for seen in ordered:
             if seen.distance is None:
-                yield Apart(seen.entry, None, math.inf)
+                yield Apart(seen.entry, None, math.inf, seen.absent)
                 continue
             own = math.sqrt(seen.distance.own)
             norm = seen.distance.norm

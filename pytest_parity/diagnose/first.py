@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_parity.contract.structure import Structure
 from pytest_parity.diagnose.backward import diagnose_backward
-from pytest_parity.diagnose.factor import factor_hints
 from pytest_parity.diagnose.forward import diagnose_forward
+from pytest_parity.diagnose.probes import diagnose_probes
 from pytest_parity.diagnose.step import Seen, Step, above
 from pytest_parity.names import BoundNames
 from pytest_parity.result import Delta, Diagnosis, Fault, Verdict
@@ -33,25 +33,27 @@ def first_divergence(
     optimizers: Sequence[str] = (),
     own_optimizers: Sequence[str] = (),
     hyperparameters: Sequence[Change] = (),
+    groups: Mapping[str, int] | None = None,
 ) -> Diagnosis | None:
     """Name what went wrong first; None where nothing fails.
 
     ``observed`` are all deltas of a step, whatever their verdict: their sites are the reference's, their order is the
     reference's execution order, -1 for what only the candidate has. Of several steps the first that fails is taken.
     ``structure`` is the reference's, ``optimizers`` the names of its optimizers' classes, ``own_optimizers`` those of the
-    candidate's, where they are known.
+    candidate's, where they are known; ``groups`` the parameter group that holds each parameter, by the reference's name.
     """
     deltas = [delta for delta in observed if delta.verdict is not Verdict.EMPTY]  # the two agree there
     failing = [delta.step for delta in deltas if delta.verdict.fails]
     if not failing:
         return None
     first = [delta for delta in deltas if delta.step == min(failing)]
-    causes = _Causes(Step(first, names), structure, tuple(optimizers), tuple(own_optimizers), tuple(hyperparameters))
+    causes = _Causes(
+        Step(first, names), structure, tuple(optimizers), tuple(own_optimizers), tuple(hyperparameters), groups or {}
+    )
     for look in _IN_CAUSAL_ORDER:
         diagnosis = look(causes)
         if diagnosis is not None:
-            hints = (*diagnosis.hints, *factor_hints(causes.step, diagnosis))
-            return replace(diagnosis, others=sum(delta.verdict.fails for delta in first) - 1, hints=hints)
+            return replace(diagnosis, others=sum(delta.verdict.fails for delta in first) - 1)
     return None
 
 
@@ -62,6 +64,7 @@ class _Causes:
     optimizers: tuple[str, ...]
     own_optimizers: tuple[str, ...]
     hyperparameters: tuple[Change, ...]
+    groups: Mapping[str, int]
 
     def failing(self, *kinds: Kind) -> list[Seen]:
         return [seen for seen in self.step.kind(*kinds) if seen.fails]
@@ -80,6 +83,10 @@ def _data(causes: _Causes) -> Diagnosis | None:
 def _weight(causes: _Causes) -> Diagnosis | None:
     found = _named(causes, Fault.WEIGHT, causes.failing(Kind.WEIGHT))
     return found and replace(found, hints=(_TAKE_WEIGHTS,))
+
+
+def _probe(causes: _Causes) -> Diagnosis | None:
+    return diagnose_probes(causes.step, diagnose_forward(causes.step))
 
 
 def _forward(causes: _Causes) -> Diagnosis | None:
@@ -121,22 +128,33 @@ def _update(causes: _Causes) -> Diagnosis | None:
     first, place = found[0], found[0].site.optimizer
     optimizer = causes.optimizers[place] if place < len(causes.optimizers) else "the optimizer"
     own = causes.own_optimizers[place] if place < len(causes.own_optimizers) else optimizer
+    group = _group(causes)
     return Diagnosis(
         fault=Fault.UPDATE,
         site=first.delta.site,
         step=first.delta.step,
-        module=own,
-        reference=optimizer,
+        module=own + group,
+        reference=optimizer + group if own == optimizer else optimizer,
         hints=tuple(
             f"{name} is {here}, the golden's run had {golden}" for name, golden, here in causes.hyperparameters
         ),
     )
 
 
+def _group(causes: _Causes) -> str:
+    """``.param_groups[1]`` where all that differs is of one group among several."""
+    failing = {seen.site.path for seen in causes.failing(Kind.OPTIMIZER, Kind.UPDATED_WEIGHT)}
+    held = {causes.groups.get(path) for path in failing}
+    if len(held) != 1 or None in held or len(set(causes.groups.values())) == 1:
+        return ""
+    return f".param_groups[{held.pop()}]"
+
+
 _IN_CAUSAL_ORDER: tuple[Callable[[_Causes], Diagnosis | None], ...] = (
     _structure,
     _data,
     _weight,
+    _probe,
     _forward,
     _value,
     _backward,

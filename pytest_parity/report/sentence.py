@@ -179,6 +179,21 @@ def _no_gradient(diagnosis: Diagnosis, site: Site, _delta: Delta | None) -> str:
     return f"{diagnosis.module} gets no gradient, while the forward pass agrees"
 
 
+def _cut(diagnosis: Diagnosis, _site: Site, _delta: Delta | None) -> str:
+    if diagnosis.after or diagnosis.to:
+        between = " and ".join(one for one in (diagnosis.after, diagnosis.to) if one)
+        where = f"between {between}" if diagnosis.after and diagnosis.to else f"behind {between}"
+        return f"{diagnosis.module} cuts the gradient off {where}, while the forward pass agrees"
+    return f"{diagnosis.module} cuts the gradient off, while the forward pass agrees"
+
+
+def _loop(_diagnosis: Diagnosis, _site: Site, _delta: Delta | None) -> str:
+    return (
+        "the gradients of parameters differ, while alone each module's backward pass agrees: look at what the loop does "
+        "with gradients before the optimizer's step (zero_grad, clipping, accumulation, the loss's scale)"
+    )
+
+
 def _update(diagnosis: Diagnosis, site: Site, delta: Delta | None) -> str:
     name = _ours(site, diagnosis, delta).path
     if site.kind is Kind.OPTIMIZER:
@@ -201,6 +216,8 @@ _SENTENCES: dict[Fault, Callable[[Diagnosis, Site, Delta | None], str]] = {
     Fault.VALUE: _value,
     Fault.BACKWARD: _backward,
     Fault.NO_GRADIENT: _no_gradient,
+    Fault.CUT: _cut,
+    Fault.LOOP: _loop,
     Fault.UPDATE: _update,
 }
 

@@ -35,6 +35,10 @@ class Fault(str, Enum):
     """A gradient, while everything of the forward agrees."""
     NO_GRADIENT = "no_gradient"
     """A gradient that the reference has and the candidate has not, while the forward agrees."""
+    CUT = "cut"
+    """A module, or code between two of its children, that lets no gradient through."""
+    LOOP = "loop"
+    """Gradients that are others though no module's backward is: what the loop does with them before the optimizer's step."""
     UPDATE = "update"
     """The optimizer's step, stepped from the reference's own weights, state and gradients."""
 
@@ -54,7 +58,9 @@ class Diagnosis:
     reference: str
     """The reference's name of the same."""
     after: str = ""
-    """The last site in execution order that agreed, where that helps."""
+    """The last site in execution order that agreed, where that helps; of a cut the child in front of it."""
+    to: str = ""
+    """Of a cut: the child behind it."""
     candidate: str = ""
     """The candidate's own name of the site, where it is another."""
     others: int = 0

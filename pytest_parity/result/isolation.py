@@ -161,6 +161,8 @@ class Isolation:
     errors: tuple[CallError, ...] = ()
     refused: str = ""
     """Why it could not be done."""
+    loop: bool = False
+    """Whether gradients of parameters were looked at alone, and nothing but one factor common to all is off."""
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> Isolation:

@@ -76,5 +76,5 @@ class Appearance:
     """By how much a weight's norm has grown, at most, since the first step that is kept."""
     gradient: float = 0.0
     """The norm of all gradients of the step, or of the step before, where that is finite."""
-    steps_before: int = 0
-    """Of how many steps before this one the same was looked for, and nothing seen."""
+    reference: Range | None = None
+    """Of a candidate, what the reference has in the same place."""

@@ -56,15 +56,15 @@ class Explaining:
         self._suspects = {
             (one.step, call.path, call.index)
             for one in self._faulty
-            if one.part is Part.GRADIENT and one.order in isolated[one.step].suspects
-            for call in isolated[one.step].suspects[one.order].calls
+            if one.part is Part.GRADIENT and one.order in isolated[one.step].backward.suspects
+            for call in isolated[one.step].backward.suspects[one.order].calls
         }
         self._errors: dict[tuple[int, str, int], float | None] = {}
 
     def explained(self) -> list[Faulty]:
         """The same, with their hints, and gradients where they belong."""
-        told = [replace(one, hints=self._hints.get(place, ())) for place, one in enumerate(self._faulty)]
-        return [self._isolated[one.step].resolved(one, partial(self._wrong, one.step)) for one in told]
+        told = [replace(one, hints=self._hints.get(place, one.hints)) for place, one in enumerate(self._faulty)]
+        return [self._isolated[one.step].backward.resolved(one, partial(self._wrong, one.step)) for one in told]
 
     def _wrong(self, step: int, call: Call) -> bool | None:
         error = self._errors.get((step, call.path, call.index))

@@ -21,7 +21,7 @@ from pytest_parity.diagnose.isolated import ISOLATED, Isolated, blamed
 from pytest_parity.errors import ParityError
 from pytest_parity.golden.entry import Entry
 from pytest_parity.golden.reader import Golden
-from pytest_parity.result import Comparison, Delta, Isolation, Tolerance, Verdict
+from pytest_parity.result import Comparison, Delta, Isolation, Part, Tolerance, Verdict
 from pytest_parity.session.checking import Checking
 from pytest_parity.session.explaining import Explaining
 from pytest_parity.session.moving import MovedReference
@@ -33,6 +33,7 @@ from pytest_parity.site import Kind, Site
 __all__ = ["ISOLATED", "Isolating", "Isolator", "with_isolation"]
 
 DRAWS = 3
+_NEARLY_ALL = 0.9
 _FORWARD = frozenset({Kind.INPUT, Kind.ACTIVATION})
 _KINDS = _FORWARD | {Kind.ACTIVATION_GRADIENT, Kind.GRADIENT, Kind.UPDATED_WEIGHT}
 
@@ -56,6 +57,9 @@ class Isolating(Checking):
         self._only = only
         self._patterns: tuple[str, ...] = ()
         self.calls: set[tuple[int, str, int]] = set()
+        self.attached: set[tuple[int, int]] = set()
+        """The sites, by step and order, at which the candidate's tensor carries a gradient."""
+        self.seen: set[tuple[int, int]] = set()
         self.obstacle = ""
         """Why nothing could be isolated."""
 
@@ -96,8 +100,11 @@ class Isolating(Checking):
         entry = self.comparator.entry(site)
         if entry is None or entry.step != self.step or (self._only is not None and entry.step != self._only):
             return
+        self.seen.add((entry.step, entry.order))
         if site.kind in _FORWARD:
             self.calls.add((entry.step, site.path, site.call or 0))
+            if value is not None and value.requires_grad:
+                self.attached.add((entry.step, entry.order))
         if any(fnmatchcase(site.path, pattern) for pattern in self._patterns) and site.kind is Kind.ACTIVATION:
             return
         if self.comparator.ignore.pattern(site) is None:
@@ -149,19 +156,36 @@ class Isolator:
         return self._told(alone, first, step, observed)
 
     def _told(self, alone: Alone, first: Isolating, step: int | None, observed: list[Delta]) -> Isolation:
+        steps = self.golden.steps if step is None else [step]
+        factors = [alone.without_common_factor(at) for at in steps]
         equal = self._equal(step, observed) if alone.any else frozenset()
         found = [one for one in alone.found() if (one.entry.step, one.entry.order) not in equal]
-        steps = self.golden.steps if step is None else [step]
         isolated = {at: self._of(at, found, first) for at in steps}
         faulty = [one for at in steps for one in isolated[at].faulty()]
         if faulty:
             explaining = Explaining(self.golden, faulty, isolated, found, first.names)
             self._run(None, explaining.see, step)
             faulty = [
-                kept for at in steps for kept in isolated[at].own([f for f in explaining.explained() if f.step == at])
+                kept
+                for at in steps
+                for kept in isolated[at].backward.own([f for f in explaining.explained() if f.step == at])
             ]
         at = faulty[0].step if faulty and step is None else steps[0]
-        return Isolation(at, len(first.calls), tuple(faulty), isolated[at].errors(observed))
+        return Isolation(
+            at,
+            len(first.calls),
+            tuple(faulty),
+            isolated[at].errors(observed),
+            loop=not any(one.part is Part.GRADIENT for one in faulty) and self._all_gradients(observed, factors),
+        )
+
+    @staticmethod
+    def _all_gradients(observed: list[Delta], factors: list[float]) -> bool:
+        """Whether the check's gradients of parameters have one factor in common, or nearly all of them fail."""
+        own = [one for one in observed if one.site.startswith(f"{Kind.GRADIENT.value}/") and one.elements]
+        return any(factor != 1.0 for factor in factors) or (
+            bool(own) and sum(one.verdict.fails for one in own) >= _NEARLY_ALL * len(own)
+        )
 
     def _equal(self, step: int | None, observed: list[Delta]) -> frozenset[tuple[int, int]]:
         """Where the candidate, as it is, gives the golden's bits: what is otherwise there alone is none of its own."""
@@ -178,13 +202,13 @@ class Isolator:
         return frozenset(seen - {(one.entry.step, one.entry.order) for one in plain.found()})
 
     def _of(self, step: int, found: list[Any], first: Isolating) -> Isolated:
-        kinds = self.golden.manifest["settings"].get("kinds", ())
         return Isolated(
             self.golden.entries(step),
             [one for one in found if one.entry.step == step],
             first.names,
             buffers=self.golden.manifest["structure"].get("buffers", ()),
-            gradients=Kind.ACTIVATION_GRADIENT.value in kinds,
+            attached=frozenset(order for at, order in first.attached if at == step),
+            seen=frozenset(order for at, order in first.seen if at == step),
         )
 
     def _run(self, seed: str | None, see: See, step: int | None, *, alone: bool = True) -> tuple[Isolating, str]:
@@ -207,7 +231,11 @@ class Isolator:
 
 
 def with_isolation(comparison: Comparison, isolation: Isolation) -> Comparison:
-    """A comparison with what isolation found, its diagnosis by that; one that passed fails where a module surely differs."""
-    if comparison.passed:
-        isolation = replace(isolation, faulty=tuple(one for one in isolation.faulty if one.sure))
+    """A comparison with what isolation found, its diagnosis by that; one that passed fails where a module surely differs.
+
+    What is a few floors off, as correct code may be, is told only where something fails and nothing is further off.
+    """
+    sure = tuple(one for one in isolation.faulty if one.sure)
+    if sure or comparison.passed:
+        isolation = replace(isolation, faulty=sure)
     return replace(comparison, isolation=isolation, diagnosis=blamed(comparison.diagnosis, isolation))

@@ -1,0 +1,168 @@
+"""Linear hints: a sign, a factor, a bias, a residual: what is here is the reference's with something known added or left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import isclose
+
+import torch
+
+from pytest_parity.diagnose.hints.numbers import fitted, written
+from pytest_parity.diagnose.hints.trial import FLOORS, Hypothesis, Trial
+from pytest_parity.report.words import number, pair
+from pytest_parity.result import Cause, Hint
+
+__all__ = ["FITTED", "HYPOTHESES"]
+
+_ENOUGH = 32
+"""Elements that one number is fitted to at least."""
+_APART = 10.0
+"""Floors of what a shift by one number would leave of a factor, and the reverse: where both fit, neither is told."""
+_ALIKE = 1e-3
+"""Of the norm, what is left of a tensor that is nearly a multiple of another."""
+_WIDTH = 9
+"""Of an embedding whose scale is told by its width."""
+_ROWS = 8
+
+
+def _sign(trial: Trial) -> Iterator[Hint]:
+    if trial.fits and _spread(trial, 2 * trial.expected):
+        yield from trial.told(Cause.SIGN, "with its sign turned it agrees", -trial.actual)
+
+
+def _factor(trial: Trial) -> Iterator[Hint]:
+    found = fitted(trial.actual, trial.expected) if trial.fits and trial.expected.numel() >= _ENOUGH else None
+    if not found or not _spread(trial, (found - 1) * trial.expected):
+        return
+    form = written(found, FLOORS * trial.floor / float(trial.expected.norm()))
+    left = None if form is None else trial.left(trial.actual / form.value)
+    if form is None or left is None:
+        return
+    width = _width(trial)
+    if width and isclose(abs(form.value), width**0.5):
+        yield Hint(Cause.SCALE, f"it is multiplied by the square root of its width, {width}; the reference's is not")
+    elif width and isclose(abs(form.value), width**-0.5):
+        yield Hint(Cause.SCALE, f"it is not multiplied by the square root of its width, {width}, as the reference's is")
+    else:
+        yield Hint(Cause.FACTOR, f"it is {form.words} times the reference's, everywhere ({trial.support(left)})")
+
+
+def _width(trial: Trial) -> int:
+    """Of an embedding."""
+    width = getattr(trial.module, "embedding_dim", 0) if trial.module is not None else 0
+    return width if isinstance(width, int) and width >= _WIDTH else 0
+
+
+def _spread(trial: Trial, change: torch.Tensor) -> bool:
+    """Whether a change is so far from one number everywhere that no shift by one would do the same."""
+    return float((change - change.mean()).norm()) > _APART * max(trial.floor, 1e-300)
+
+
+def _shift(trial: Trial) -> Iterator[Hint]:
+    """One number more or less, everywhere."""
+    if not trial.fits or trial.expected.numel() < _ENOUGH or not _spread(trial, trial.expected):
+        return
+    found = float((trial.actual - trial.expected).mean())
+    form = written(found, FLOORS * trial.floor / trial.expected.numel() ** 0.5)
+    if form is not None:
+        which = "more" if form.value > 0 else "less"
+        words = form.words.lstrip("-")
+        yield from trial.told(
+            Cause.BIAS, f"it is {words} {which} than the reference's, everywhere", trial.actual - form.value
+        )
+
+
+def _bias(trial: Trial) -> Iterator[Hint]:
+    """A parameter that is added along one dimension, or as a table: missing, twice, or turned."""
+    if trial.fits:
+        for name, one in sorted(trial.parameters.items(), key=lambda item: "bias" not in item[0]):
+            for added in _placed(one, trial.expected.shape):
+                yield from _term(trial, Cause.BIAS, f"its {name}", added)
+
+
+def _placed(one: torch.Tensor, shape: torch.Size) -> Iterator[torch.Tensor]:
+    """A parameter as it may be added to a tensor of a shape."""
+    if one.dim() == 1 and one.numel() > 1:
+        for dim, size in enumerate(shape):
+            if size == one.numel():
+                yield one.reshape([-1 if place == dim else 1 for place in range(len(shape))]).expand(shape)
+    elif one.dim() == 2 and len(shape) >= 2 and one.shape[1] == shape[-1] and one.shape[0] >= shape[-2] > 1:  # noqa: PLR2004
+        yield one[: shape[-2]].expand(shape)
+    elif one.dim() > 1 and one.dim() <= len(shape) and one.shape == shape[-one.dim() :]:
+        yield one.expand(shape)
+
+
+def _residual(trial: Trial) -> Iterator[Hint]:
+    """Something that the module's code had at hand: not added, twice, or taken away."""
+    if trial.fits:
+        for name, one in trial.known.items():
+            if one.shape == trial.expected.shape:
+                yield from _term(trial, Cause.RESIDUAL, name, one)
+
+
+def _term(trial: Trial, cause: Cause, name: str, added: torch.Tensor) -> Iterator[Hint]:
+    if not _of_its_own(trial, added):
+        return
+    for times, words in ((1, "with {} added"), (-1, "with {} taken away"), (2, "with {} added twice")):
+        yield from trial.told(cause, f"{words.format(name)} it agrees", trial.actual + times * added)
+
+
+def _of_its_own(trial: Trial, added: torch.Tensor) -> bool:
+    """Whether a term is more than noise, and neither a multiple of the whole nor one number everywhere."""
+    size = float(added.norm())
+    if not size > _APART * trial.floor or not float((added - added.mean()).norm()) > _ALIKE * size:
+        return False
+    times = fitted(added, trial.expected)
+    return times is None or float((added - times * trial.expected).norm()) > _ALIKE * size
+
+
+def _order(trial: Trial) -> Iterator[Hint]:
+    """What is handed on is one of the things at hand, and should be another."""
+    if not trial.fits or not _spread(trial, trial.expected):
+        return
+    ours = next((name for name, one in trial.known.items() if trial.left(one, trial.actual) is not None), "")
+    for name, one in trial.known.items():
+        left = trial.left(one) if ours and name != ours else None
+        if left is not None:
+            yield Hint(Cause.ORDER, f"it is {ours}; the reference's is {name} ({trial.support(left)})")
+
+
+def _scaled_term(trial: Trial) -> Iterator[Hint]:
+    """A residual by another factor."""
+    if not trial.fits or trial.expected.numel() < _ENOUGH:
+        return
+    for name, one in trial.known.items():
+        if one.shape != trial.expected.shape or not _of_its_own(trial, one):
+            continue
+        times = fitted(trial.expected - trial.actual, one)
+        form = None if not times else written(times, FLOORS * trial.floor / float(one.norm()))
+        if form is not None:
+            more = f"{form.words} times {name} more"
+            yield from trial.told(Cause.RESIDUAL, f"with {more} it agrees", trial.actual + form.value * one)
+
+
+def _channels(trial: Trial) -> Iterator[Hint]:
+    """One number a channel, the same in every row, that is none of the parameters."""
+    if not trial.fits or trial.expected.dim() < 2:  # noqa: PLR2004
+        return
+    difference = trial.actual - trial.expected
+    for dim in {trial.expected.dim() - 1: None, 1: None}:
+        others = [place for place in range(trial.expected.dim()) if place != dim]
+        rows = trial.expected.numel() // max(trial.expected.shape[dim], 1)
+        if rows < _ROWS or trial.expected.shape[dim] < 2:  # noqa: PLR2004
+            continue
+        shift = difference.mean(others, keepdim=True).expand(trial.expected.shape)
+        if _varies(trial, others):
+            largest = pair(float(shift.abs().max()), 0.0)[0]
+            text = f"it is off by one number for each of dim {dim}, up to {largest}, the same in all {number(rows)} rows: a bias"
+            yield from trial.told(Cause.BIAS, text, trial.actual - shift)
+
+
+def _varies(trial: Trial, dims: list[int]) -> bool:
+    """Whether the rows differ, so that a shift that they have in common says something."""
+    centred = trial.expected - trial.expected.mean(dims, keepdim=True)
+    return float(centred.norm()) > _APART * trial.floor + _ALIKE * float(trial.expected.norm())
+
+
+HYPOTHESES: tuple[Hypothesis, ...] = (_sign, _order, _factor, _bias, _residual, _shift)
+FITTED: tuple[Hypothesis, ...] = (_scaled_term, _channels)
