@@ -56,6 +56,11 @@ class Isolated:
         self.entries = {entry.order: entry for entry in entries}
         self._buffers = frozenset(buffers)
         self.attached, self.seen = attached, seen
+        self._made = {
+            (entry.site.path, entry.site.call)
+            for entry in entries
+            if entry.site.kind is Kind.ACTIVATION and entry.order in seen
+        }
         self.step = Step((self._delta(entry) for entry in entries), names)
         self.flow = Flow(self.step, self.entries)
         self.backward = BackwardAlone(self)
@@ -64,9 +69,14 @@ class Isolated:
         apart = self.apart.get(entry.order)
         off = apart is not None and apart.floors > BLAME
         verdict = Verdict.DIFFERS if off else Verdict.EQUAL if apart is None else Verdict.CLOSE
-        if entry.site.kind is Kind.ACTIVATION_GRADIENT and entry.dtype != NONE and entry.order not in self.seen:
+        if entry.site.kind is Kind.ACTIVATION_GRADIENT and self._lost(entry):
             verdict = Verdict.MISSING
         return Delta(str(entry.site), entry.step, entry.order, verdict, elements=0 if entry.dtype == NONE else 1)
+
+    def _lost(self, entry: Entry) -> bool:
+        """Whether a gradient of a call that the candidate has made never came."""
+        made = (entry.site.path, entry.site.call) in self._made
+        return made and entry.dtype != NONE and entry.order not in self.seen
 
     def faulty(self) -> tuple[Faulty, ...]:
         """Each thing that is faulty by itself, in causal order."""

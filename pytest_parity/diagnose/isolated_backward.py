@@ -58,9 +58,15 @@ class BackwardAlone:
         if lost and not self.recorded:
             return
         there = [seen for seen in failing if not self._lost(seen)]
+        silent = {(seen.site.path, seen.site.call or 0) for seen in lost}
         for seen in there if self.recorded else there[:1]:
-            of_output = seen.site.kind is Kind.ACTIVATION_GRADIENT
-            yield self._of_output(seen) if of_output else self._of_parameter(backward, seen)
+            if seen.site.kind is Kind.GRADIENT:
+                yield self._of_parameter(backward, seen)
+                continue
+            one = self._of_output(seen)
+            suspects = self.suspects.get(seen.order, Suspects(()))
+            if silent.isdisjoint((call.path, call.index) for call in suspects.calls):
+                yield one  # else it is one that a cut has left without a part
 
     def _lost(self, seen: Seen) -> bool:
         """Whether no gradient has come there."""
@@ -77,24 +83,31 @@ class BackwardAlone:
         calls = [call for call in self._step.calls.values() if call.path == owner]
         if seen.site.kind is Kind.ACTIVATION_GRADIENT:
             calls = [self._step.calls[seen.site.path, seen.site.call or 0]]
-        if not calls:
-            return self._detached(self._isolated.named(seen, Part.GRADIENT, self._step.own_module(owner), owner))
+        elif not calls or self._comes_back(backward, owner):  # its module has others: it is this one that is not used
+            return self._isolated.named(seen, Part.GRADIENT, self._step.own_module(owner), owner)
         call = max(calls, key=lambda one: one.end)
-        return self._detached(self._behind(seen, call) if self._carries(call) else self._within(seen, call))
+        return self._detached(self._behind(seen, call) if self._carries(call, seen) else self._within(seen, call))
+
+    def _comes_back(self, backward: Backward, owner: str) -> bool:
+        """Whether a gradient of a module's output, or of a parameter of its own, is there."""
+        return any(backward.owner(one) == owner and not self._lost(one) for one in backward.sites)
 
     @staticmethod
     def _detached(one: Faulty) -> Faulty:
         return replace(one, hints=(Hint(Cause.DETACHED, _CUT),))
 
-    def _carries(self, call: Call, kind: Kind = Kind.ACTIVATION) -> bool:
-        attached = self._isolated.attached
-        return any(seen.site.kind is kind and seen.order in attached for seen in call.sites)
+    def _carries(self, call: Call, lost: Seen | None = None, kind: Kind = Kind.ACTIVATION) -> bool:
+        """Whether what a call returns, or is given, carries a gradient; of what was lost, that very leaf."""
+        attached, sites = self._isolated.attached, [one for one in call.sites if one.site.kind is kind]
+        if lost is not None and lost.site.kind is Kind.ACTIVATION_GRADIENT:
+            sites = [one for one in sites if one.site.leaf == lost.site.leaf] or sites
+        return any(one.order in attached for one in sites)
 
     def _within(self, seen: Seen, call: Call) -> Faulty:
         """What a call returns carries no gradient: it, or the last before it that was given one, has cut it off."""
         while True:
             call = self._isolated.flow.innermost(call)
-            if self._carries(call, Kind.INPUT) or self._has_gradient(call):
+            if self._carries(call, kind=Kind.INPUT) or self._has_gradient(call):
                 return self._isolated.of_call(seen, Part.GRADIENT, call)
             before = self._isolated.flow.producer(call)
             if before is None or self._carries(before):
@@ -110,7 +123,7 @@ class BackwardAlone:
     def _behind(self, seen: Seen, call: Call) -> Faulty:
         """What a call returns carries a gradient, and none comes back: who took it in has cut it off."""
         for taker in self._isolated.flow.takers(call):
-            if not self._carries(taker, Kind.INPUT):
+            if not self._carries(taker, kind=Kind.INPUT):
                 return self._between(seen, call, taker)
             if not self._carries(taker):
                 return self._within(seen, taker)

@@ -208,8 +208,13 @@ class Isolator:
             first.names,
             buffers=self.golden.manifest["structure"].get("buffers", ()),
             attached=frozenset(order for at, order in first.attached if at == step),
-            seen=frozenset(order for at, order in first.seen if at == step),
+            seen=frozenset(order for at, order in first.seen if at == step) | self._excepted(step, first),
         )
+
+    def _excepted(self, step: int, first: Isolating) -> frozenset[int]:
+        """The sites that the test ignores: nothing is missed there."""
+        ignore = first.comparator.ignore
+        return frozenset(one.order for one in self.golden.entries(step) if ignore.pattern(one.site) is not None)
 
     def _run(self, seed: str | None, see: See, step: int | None, *, alone: bool = True) -> tuple[Isolating, str]:
         """One run of the body; and what ended it, in words."""
