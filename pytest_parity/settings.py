@@ -92,8 +92,12 @@ class Settings:
     """Of the noise floor, when recording; 0 records none."""
     factor: float | None = None
     """Of the noise floor, where nothing nearer to the test says another; ``None``: the dtype's."""
+    probe: bool = False
+    """Whether each leaf module is also fed probes: when recording; a check then demands that the golden has them."""
     reason: str = ""
     """Why a golden is recorded again; ``"env"`` claims that nothing but the environment is another."""
+    detail: bool = False
+    """Whether every site of a step is kept for a report, and the elements of those that fail."""
     collect: bool = False
     """Whether a failing helper lets the test go on, and the failure comes at its end."""
     batches: Batches = Batches.RECORDED

@@ -24,6 +24,7 @@ class Kind(str, Enum):
 
     BATCH = "batch"
     WEIGHT = "weight"
+    PROBE = "probe"
     INPUT = "input"
     ACTIVATION = "activation"
     OUTPUT = "output"
@@ -40,7 +41,7 @@ class Kind(str, Enum):
 
 
 CAUSAL_ORDER: dict[Kind, int] = {kind: rank for rank, kind in enumerate(Kind)}
-DEFAULT_KINDS: frozenset[Kind] = frozenset(Kind) - {Kind.ACTIVATION_GRADIENT}
+DEFAULT_KINDS: frozenset[Kind] = frozenset(Kind) - {Kind.ACTIVATION_GRADIENT, Kind.PROBE}
 
 
 def kind_named(name: str) -> Kind:
@@ -62,11 +63,12 @@ _SITE = re.compile(
 class Site:
     """The address of one tensor: kind, path, call index, leaf path, optimizer.
 
-    ``path`` is a dotted module path (input, activation, activation_gradient), a dotted parameter path (weight,
+    ``path`` is a dotted module path (probe, input, activation, activation_gradient), a dotted parameter path (weight,
     gradient, optimizer, updated_weight) or a value's name (batch, output, loss). ``call`` counts the calls of a module
     within a step. ``leaf`` is the place in a nested value: ``out.1`` of an output, ``in.0`` of the inputs, ``exp_avg``
-    of an optimizer's state. Written ``activation/encoder.layers.0.norm_out#0/out.1``, with ``@opt1`` behind it for the
-    second optimizer; ``% / # @`` inside a name are percent-encoded.
+    of an optimizer's state, ``tiny`` of a probe's output (``tiny.out.1`` of a further one). Written
+    ``activation/encoder.layers.0.norm_out#0/out.1``, with ``@opt1`` behind it for the second optimizer; ``% / # @``
+    inside a name are percent-encoded.
     """
 
     kind: Kind

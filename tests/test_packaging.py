@@ -28,10 +28,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]
 
 def test_it_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile):
     assert {name.partition("/")[0] for name in wheel.namelist()} == {"pytest_parity", "pytest_parity-0.1.0.dist-info"}
-    sources = {str(path.relative_to(ROOT)) for path in (ROOT / "pytest_parity").rglob("*.py")}
-    assert sources | {"pytest_parity/py.typed"} == {
-        name for name in wheel.namelist() if name.startswith("pytest_parity/")
-    }
+    files = [path for path in (ROOT / "pytest_parity").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    sources = {str(path.relative_to(ROOT)) for path in files}
+    assert {"pytest_parity/py.typed", "pytest_parity/report/html/assets/app.js"} < sources
+    assert sources == {name for name in wheel.namelist() if name.startswith("pytest_parity/")}
 
 
 def test_pytest_finds_the_plugin(wheel: zipfile.ZipFile):

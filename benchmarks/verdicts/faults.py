@@ -14,12 +14,12 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from benchmarks.verdicts.attention import SelfAttention
-from benchmarks.verdicts.workloads import Case, Way
+from benchmarks.verdicts.workloads import Candidate, Case, Way
 from pytest_parity.diagnose.faults import CATALOGUE, Planted, Seen, equally_shaped, modules_of, put
 from pytest_parity.diagnose.power import Survey
 from pytest_parity.diagnose.within import hand_in, hand_on
 
-__all__ = ["OPTIMIZER", "Fault", "drawn", "places", "plant"]
+__all__ = ["OPTIMIZER", "Fault", "drawn", "places"]
 
 OPTIMIZER = "optimizer"
 """The path of what is wrong with the optimizer."""
@@ -48,6 +48,16 @@ class Fault:
     def __str__(self) -> str:
         size = f" {self.size:g}" if self.size != 1 else ""
         return f"{self.name}{size} {self.path}{f' {self.other}' if self.other else ''}"
+
+    def put(self, candidate: Candidate) -> None:
+        """Put it into a candidate that was built for it."""
+        model, optimizer = candidate.model, candidate.optimizer
+        if self.path == OPTIMIZER:
+            OF_OPTIMIZERS[type(optimizer).__name__][self.name](optimizer, self.size)
+        elif self.name in OWN:
+            OWN[self.name].put(model.get_submodule(self.path), self.size)
+        else:
+            put(model, Planted(self.name, self.path, other=self.other, size=self.size))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,18 +157,6 @@ OF_OPTIMIZERS: dict[str, dict[str, Callable[[optim.Optimizer, float], None]]] = 
         "no_nesterov": _group("nesterov", lambda _, __: False),
     },
 }
-
-
-def plant(fault: Fault | None, model: nn.Module, optimizer: optim.Optimizer) -> None:
-    """Put a fault into a model that was built for it."""
-    if fault is None:
-        return
-    if fault.path == OPTIMIZER:
-        OF_OPTIMIZERS[type(optimizer).__name__][fault.name](optimizer, fault.size)
-    elif fault.name in OWN:
-        OWN[fault.name].put(model.get_submodule(fault.path), fault.size)
-    else:
-        put(model, Planted(fault.name, fault.path, other=fault.other, size=fault.size))
 
 
 def places(case: Case) -> dict[str, list[Fault]]:

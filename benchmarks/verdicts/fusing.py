@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,14 +12,19 @@ from torch import Tensor, nn
 from pytest_parity.names import concat
 from pytest_parity.site import Kind, Site
 
-__all__ = ["CALLS", "NAMES", "fused_optimizer_state", "fused_state", "unfused"]
+__all__ = ["NAMES", "calls_left_out", "fused_optimizer_state", "fused_state", "unfused"]
 
 _PARTS = ("query", "key", "value")
 _WHERE = "blocks.{i}.attention"
 NAMES = {f"{_WHERE}.qkv": concat(*(f"{_WHERE}.{part}" for part in _PARTS))}
 """The candidate's names."""
-CALLS = [f"{kind}/blocks.*.attention.{part}*" for part in _PARTS for kind in ("input", "activation")]
-"""What the reference calls and the candidate does not."""
+_OF_CALLS = ("input", "activation", "activation_gradient")
+
+
+def calls_left_out(kinds: Iterable[str] | None) -> list[str]:
+    """What the reference calls and the candidate does not, as patterns of sites; ``None``: of the default kinds."""
+    observed = _OF_CALLS[:2] if kinds is None else [kind for kind in _OF_CALLS if kind in kinds]
+    return [f"{kind}/blocks.*.attention.{part}*" for part in _PARTS for kind in observed]
 
 
 def _names(fused: str) -> list[str]:

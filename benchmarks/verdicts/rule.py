@@ -17,14 +17,14 @@ K was fixed before the first run, and is 4.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from benchmarks.verdicts.faults import OPTIMIZER, Fault
+from benchmarks.verdicts.faults import OPTIMIZER
 from benchmarks.verdicts.trace import Key, Trace, traced
-from benchmarks.verdicts.workloads import Case, Way
+from benchmarks.verdicts.workloads import Case, Plantable, Way
 from pytest_parity.site import Kind, Site
 
 __all__ = ["K", "Rule", "Shown"]
@@ -48,10 +48,11 @@ class Shown:
 class Rule:
     """Decides for one case; ``recorded`` are the reference's values in the case's own dtype."""
 
-    def __init__(self, case: Case, recorded: Trace) -> None:
-        self._case = Case(case.workload, case.precision, case.seed, case.dropout, wide=True)
+    def __init__(self, case: Case, recorded: Trace, way: Way | None = None) -> None:
+        self._case = replace(case, wide=True)
+        self._way = Way() if way is None else way
         self._starts = recorded.starts
-        self._truth = traced(self._case, Way(), starts=self._starts)
+        self._truth = traced(self._case, self._way, starts=self._starts)
         self._limits = dict(self._lost(recorded))
 
     def _lost(self, recorded: Trace) -> list[tuple[Key, float]]:
@@ -71,9 +72,9 @@ class Rule:
         """Whether it is a parameter's update, which an optimizer makes of the recorded gradient."""
         return site.kind is Kind.UPDATED_WEIGHT and (0, Site(Kind.GRADIENT, site.path)) in self._truth.values
 
-    def shown(self, fault: Fault) -> Shown:
+    def shown(self, fault: Plantable) -> Shown:
         """What a fault does."""
-        faulty = traced(self._case, Way(), fault, self._starts)
+        faulty = traced(self._case, self._way, fault, self._starts)
         found = Shown(0.0, "")
         for key, limit in self._limits.items():
             if self._isolated(key[1]) is not (fault.path == OPTIMIZER):

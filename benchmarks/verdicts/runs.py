@@ -9,10 +9,9 @@ from typing import Any
 
 import torch
 
-from benchmarks.verdicts.faults import Fault, plant
-from benchmarks.verdicts.fusing import CALLS, NAMES
+from benchmarks.verdicts.fusing import NAMES, calls_left_out
 from benchmarks.verdicts.trace import KINDS, Trace, compiled, traced
-from benchmarks.verdicts.workloads import Case, Way
+from benchmarks.verdicts.workloads import Case, Plantable, Way
 from pytest_parity.compare.floor import default_factor
 from pytest_parity.errors import ParityFailure
 from pytest_parity.golden.volatile import Volatile
@@ -72,6 +71,9 @@ class Bench:
 
     case: Case
     draws: int = DRAWS
+    kinds: tuple[str, ...] | None = None
+    """What is observed; ``None``: what is by default."""
+    reference: Way = field(default_factory=Way)
     golden: Volatile = field(default_factory=Volatile)
     notes: tuple[str, ...] = ()
     recorded: Trace = field(default_factory=Trace)
@@ -79,13 +81,13 @@ class Bench:
     def record(self) -> None:
         """The reference, its floors, and the values for the rule."""
         parity = Parity(self._settings(Mode.RECORD))
-        body = self.body(Way(), None)
-        with self.case.threads(Way()):
+        body = self.body(self.reference, None)
+        with self.case.threads(self.reference):
             body(parity)
             self.notes = parity.finish(parity.repeating(body)).notes
-        self.recorded = traced(self.case, Way())
+        self.recorded = traced(self.case, self.reference)
 
-    def check(self, way: Way, fault: Fault | None = None, *, factor: float | None = None) -> Comparison:
+    def check(self, way: Way, fault: Plantable | None = None, *, factor: float | None = None) -> Comparison:
         """A candidate's verdicts."""
         parity = Parity(self._settings(Mode.CHECK, factor=factor))
         try:
@@ -99,7 +101,7 @@ class Bench:
             raise TypeError(f"a check without a comparison: {result!r}")
         return result
 
-    def seen(self, way: Way, fault: Fault | None = None, *, ratios: bool = True) -> Seen:
+    def seen(self, way: Way, fault: Plantable | None = None, *, ratios: bool = True) -> Seen:
         """A candidate's verdicts, how far each site was off, and what the plain comparisons say."""
         found = self.check(way, fault)
         every = self.check(way, fault, factor=EVERYTHING) if ratios else found
@@ -114,27 +116,28 @@ class Bench:
             cosine=cosine,
         )
 
-    def trace(self, way: Way, fault: Fault | None = None) -> Trace:
+    def trace(self, way: Way, fault: Plantable | None = None) -> Trace:
         """A candidate's values, each step from the recorded start."""
         return traced(self.case, way, fault, self.recorded.starts)
 
-    def body(self, way: Way, fault: Fault | None) -> Callable[[Parity], None]:
+    def body(self, way: Way, fault: Plantable | None) -> Callable[[Parity], None]:
         """The test, of one candidate or of the reference."""
-        kinds = WHOLE if way.pieces > 1 else None
+        kinds = WHOLE if way.pieces > 1 else self.kinds
         fused = way.parts.fused_qkv
-        names, ignore = (NAMES, CALLS) if fused else (None, None)
+        names, ignore = (NAMES, calls_left_out(kinds)) if fused else (None, None)
 
         def test(parity: Parity) -> None:
-            model = parity.load(self.case.model(way), names=names)
-            optimizer = self.case.optimizer(model, way)
-            plant(fault, model, optimizer)
-            watched = compiled(model) if way.compiled else model
+            candidate = self.case.candidate(way)
+            parity.load(candidate.model, names=names)
+            if fault is not None:
+                fault.put(candidate)
+            watched = compiled(candidate.model) if way.compiled else candidate.model
             with (
-                parity.watch(watched, optimizer=optimizer, kinds=kinds, names=names, ignore=ignore) as run,
+                parity.watch(watched, optimizer=candidate.optimizer, kinds=kinds, names=names, ignore=ignore) as run,
                 self.case.threads(way),
             ):
                 for batch in run.steps(self.case.batches()):
-                    logits, loss = self.case.step(watched, optimizer, batch, way)
+                    logits, loss = candidate.step(watched, batch)
                     parity.assert_outputs(logits)
                     parity.assert_loss(loss)
 

@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.verdicts.faults import Fault, plant
 from benchmarks.verdicts.fusing import fused_optimizer_state, fused_state, unfused
-from benchmarks.verdicts.workloads import Case, Way
+from benchmarks.verdicts.workloads import Case, Plantable, Way
 from pytest_parity.capture import Capture, Streams
 from pytest_parity.names import BoundNames
 from pytest_parity.site import Kind, Site
@@ -33,11 +32,11 @@ class Trace:
     starts: list[Start] = field(default_factory=list)
 
 
-def traced(case: Case, way: Way, fault: Fault | None = None, starts: list[Start] | None = None) -> Trace:
+def traced(case: Case, way: Way, fault: Plantable | None = None, starts: list[Start] | None = None) -> Trace:
     """Run a case's steps, each from its start where ``starts`` are given; random streams are those of a check."""
     result = Trace()
-    model = case.model(way)
-    optimizer = case.optimizer(model, way)
+    candidate = case.candidate(way)
+    model = candidate.model
     names = [name for name, _ in case.model(Way()).named_parameters()]
 
     def begin(start: Start) -> None:
@@ -45,11 +44,13 @@ def traced(case: Case, way: Way, fault: Fault | None = None, starts: list[Start]
         if way.parts.fused_qkv:
             weights, state = fused_state(weights, model), fused_optimizer_state(state, model, names)
         model.load_state_dict(weights)
-        _restore(optimizer, state)
+        _restore(candidate.optimizer, state)
 
     if starts is not None:
         begin(starts[0])
-    plant(fault, model, optimizer)
+    if fault is not None:
+        fault.put(candidate)
+    optimizer = candidate.optimizer
     watched = compiled(model) if way.compiled else model
     step = 0
 
@@ -70,7 +71,7 @@ def traced(case: Case, way: Way, fault: Fault | None = None, starts: list[Start]
                 result.starts.append((copy.deepcopy(model.state_dict()), copy.deepcopy(optimizer.state_dict())))
                 streams.seed_step(step, "step")
                 capture.begin_step(step)
-                _, loss = case.step(watched, optimizer, batch, way)
+                _, loss = candidate.step(watched, batch)
                 observe(LOSS, loss)
                 capture.end_step()
     finally:

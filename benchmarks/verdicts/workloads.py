@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn, optim
@@ -13,7 +13,7 @@ from torch import Tensor, nn, optim
 from benchmarks.verdicts.models import CLASSES, FEATURES, Conformer, ConvNet, Recurrent, Transformer, redrawn
 from benchmarks.verdicts.parts import Parts
 
-__all__ = ["BATCHES", "PRECISIONS", "WORKLOADS", "Case", "Way", "Workload"]
+__all__ = ["BATCHES", "PRECISIONS", "WORKLOADS", "Batch", "Candidate", "Case", "Plantable", "Way", "Workload"]
 
 BATCHES = 2
 SIZE = 8
@@ -154,6 +154,11 @@ class Case:
         """The workload's, over all parameters."""
         return self.workload.optimizer(model.parameters(), foreach=way.foreach)
 
+    def candidate(self, way: Way) -> Candidate:
+        """A model and its optimizer."""
+        model = self.model(way)
+        return Candidate(self, way, model, self.optimizer(model, way))
+
     def step(self, model: nn.Module, optimizer: optim.Optimizer, batch: Batch, way: Way) -> tuple[Tensor, Tensor]:
         """One training step: logits and loss."""
         optimizer.zero_grad()
@@ -190,3 +195,30 @@ class Case:
             yield
         finally:
             torch.set_num_threads(before)
+
+
+@dataclass
+class Candidate:
+    """A model with its optimizer, and how they make a step: what a fault is put into."""
+
+    case: Case
+    way: Way
+    model: nn.Module
+    optimizer: optim.Optimizer
+
+    def step(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+        """One training step of ``model``, which is its own, wrapped or not: outputs and loss."""
+        return self.case.step(model, self.optimizer, batch, self.way)
+
+
+class Plantable(Protocol):
+    """A fault."""
+
+    @property
+    def path(self) -> str:
+        """Of the module that it is in."""
+        ...
+
+    def put(self, candidate: Any) -> None:
+        """Put it into a candidate that was built for it."""
+        ...

@@ -69,15 +69,30 @@ class Streams:
             self.seed_all(name)
             return make()
 
+    @contextmanager
+    def aside(self, name: str) -> Iterator[None]:
+        """Inside, every generator is seeded by a name, whatever the policy; then they are as they were."""
+        states = self.states()
+        with kept_generators():
+            self.seed_all(name)
+            try:
+                yield
+            finally:
+                self.leave(states)
+
     def enter(self, step: int, path: str, call: int) -> list[torch.Tensor] | None:
         """Begin a module call's own stream; returns what ``leave`` needs to hand the caller's back."""
         if self.policy != "keyed":
             return None
         states = self.states()
-        key = self._key(f"{step}|{path}#{call}")
+        key = self.call_key(step, path, call)
         for generator in self._generators:
             generator.manual_seed(key)
         return states
+
+    def call_key(self, step: int, path: str, call: int) -> int:
+        """The seed of a module call's own stream."""
+        return self._key(f"{step}|{path}#{call}")
 
     def states(self) -> list[torch.Tensor]:
         """Where the generators are now."""

@@ -28,6 +28,7 @@ COMMANDS = {
     "show": "show",
     "verify": "verify",
     "accept": "accept",
+    "repro": "repro",
     "prune": "prune",
     "names": "names",
     "config": "config",

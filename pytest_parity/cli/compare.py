@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_parity.cli.common import add_json, add_root, open_golden, say, step_list, strict, write_json
 from pytest_parity.cli.models import add_names, names_of
+from pytest_parity.cli.reports import add_report, check_reports, write_reports
 from pytest_parity.cli.terminal import BOLD, GREEN, RED, Style, progress
 from pytest_parity.errors import UsageError
 
@@ -70,6 +71,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--atol", type=float, metavar="X")
     add_names(parser)
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the whole comparison as JSON")
+    add_report(parser)
     add_root(parser)
     add_json(parser)
 
@@ -81,12 +83,16 @@ def run(args: argparse.Namespace) -> int:
     tolerance = make(args.rtol, args.atol, "--rtol, --atol")
     if args.save is not None:
         _check_save(args.save)
+    check_reports(args.report)
     with open_golden(args.reference, args.root) as reference, open_golden(args.candidate, args.root) as candidate:
         if os.path.realpath(reference.path) == os.path.realpath(candidate.path):
             raise UsageError(f"both are {reference.path}, which agrees with itself; give two recordings")
         survey = _surveyed(args, reference, candidate, {} if tolerance is None else {"*": (args.rtol, args.atol)})
+        manifest = reference.manifest
     if args.save is not None:
         _save(args.save, survey)
+    if args.report:
+        _report(args.report, survey, manifest)
     if args.json:
         write_json(survey.to_plain())
     else:
@@ -110,7 +116,24 @@ def _surveyed(args: argparse.Namespace, reference: Golden, candidate: Golden, to
             sites=args.site,
             ignore=args.ignore,
             advance=advance,
+            detail=bool(args.report),
         )
+
+
+def _report(reports: list[Path], survey: Survey, manifest: dict[str, Any]) -> None:
+    from pytest_parity.report import failure_text, summary_line  # noqa: PLC0415
+    from pytest_parity.report.document import Told  # noqa: PLC0415
+
+    comparison = survey.comparison
+    told = Told(
+        case=comparison.case,
+        outcome="passed" if comparison.passed else "failed",
+        text=summary_line(comparison) if comparison.passed else failure_text(comparison),
+        comparison=comparison,
+        manifest=manifest,
+        losses=survey.losses,
+    )
+    write_reports(reports, [told], command="compare", golden=Path(survey.reference), candidate=Path(survey.candidate))
 
 
 def _lines(survey: Survey, style: Style) -> Iterable[str]:

@@ -46,6 +46,11 @@ def add_parser(subparsers: Subparsers) -> None:
         help="measure the noise floor: the script is run N + 1 more times, silently, as far as the last step kept (default: 0)",
     )
     parser.add_argument(
+        "--probe",
+        action="store_true",
+        help="also feed tiny, large, zero and extreme inputs to each module without children, once (docs/probes.md)",
+    )
+    parser.add_argument(
         "--all-ranks", action="store_true", help="every rank records, the further ones as CASE.rank1; else rank 0 alone"
     )
     parser.add_argument(
@@ -71,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
         kinds=args.kinds,
         replay=tuple(args.replay),
         all_ranks=args.all_ranks,
+        probe=args.probe,
         reason=args.reason,
         model=args.model,
         command=shlex.join(args.behind),

@@ -19,10 +19,12 @@ from pytest_parity.cli.common import add_behind, add_json, default_root, step_li
 from pytest_parity.cli.outside import INJECTED
 from pytest_parity.cli.outside.command import die_of, run
 from pytest_parity.cli.outside.told import outcomes_of
+from pytest_parity.cli.reports import add_report, check_reports, manifest_of, write_reports
 from pytest_parity.cli.terminal import BOLD, GREEN, RED, Style, progress
 from pytest_parity.errors import UsageError
 
 if TYPE_CHECKING:
+    from pytest_parity.report.document import Told
     from pytest_parity.session.plan import Keeping, Outcome, Plan
 
 __all__ = ["absolute_names", "add_script_options", "comma_list", "keeping_of", "root_of", "run_script"]
@@ -61,6 +63,7 @@ def add_script_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="what came of it as JSON, which --json writes as the last line of stdout",
     )
+    add_report(parser)
     add_json(parser)
     add_behind(parser, "COMMAND", "the training script, as it is run without parity: python train.py --epochs 1")
 
@@ -98,6 +101,7 @@ def run_script(args: argparse.Namespace, plan: Plan) -> int:
     command = list(args.behind)
     if args.save is not None and not args.save.absolute().parent.is_dir():
         raise UsageError(f"--save {args.save}: there is no directory {args.save.parent}")
+    check_reports(args.report)
     if not command:
         raise UsageError(
             f"there is no command; write it behind --, as in parity {args.command} --case NAME -- python train.py"
@@ -106,7 +110,7 @@ def run_script(args: argparse.Namespace, plan: Plan) -> int:
 
     case = Path(plan.root, plan.case)
     with tempfile.TemporaryDirectory(prefix="parity-") as told, swept(case) if plan.recording else nullcontext():
-        status = run(command, _environment(replace(plan, outcomes=told), Path(told)))
+        status = run(command, _environment(replace(plan, outcomes=told, detail=bool(args.report)), Path(told)))
         outcomes = outcomes_of(Path(told), plan.case, command, status)
     if plan.recording and args.draws and not status and {one.kind for one in outcomes} == {"recorded"}:
         outcomes[0] = replace(outcomes[0], lines=(*outcomes[0].lines, f"  {_floors(args, plan, command)}"))
@@ -116,9 +120,27 @@ def run_script(args: argparse.Namespace, plan: Plan) -> int:
         sys.stdout.write(json.dumps(strict(found), allow_nan=False) + "\n")
     if args.save is not None:
         args.save.write_text(json.dumps(strict(found), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    if args.report:
+        root = Path(plan.root)
+        write_reports(args.report, [_told(outcome, root) for outcome in outcomes], command=args.command, golden=root)
     if status < 0:
         die_of(-status)
     return status or ours
+
+
+def _told(outcome: Outcome, root: Path) -> Told:
+    """An outcome as a report tells it; an error is a failure there."""
+    from pytest_parity.report.document import Told  # noqa: PLC0415
+    from pytest_parity.result import Comparison, Recorded  # noqa: PLC0415
+
+    return Told(
+        case=outcome.case,
+        outcome="failed" if outcome.kind == "error" else outcome.kind,
+        text="\n".join(outcome.lines),
+        comparison=Comparison.from_plain(outcome.comparison) if outcome.comparison else None,
+        recorded=Recorded.from_plain(outcome.recorded) if outcome.recorded else None,
+        manifest=manifest_of(root / outcome.case),
+    )
 
 
 def _floors(args: argparse.Namespace, plan: Plan, command: Sequence[str]) -> str:

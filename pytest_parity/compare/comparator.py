@@ -17,6 +17,7 @@ from pytest_parity.compare.repeats import Repeats
 from pytest_parity.compare.spool import Spool
 from pytest_parity.compare.tally import Found, Tally
 from pytest_parity.compare.tolerance import Tolerances
+from pytest_parity.compare.tracing import Tracing
 from pytest_parity.compare.vacant import emptied, hollow, nonfinite
 from pytest_parity.errors import UsageError
 from pytest_parity.golden.entry import NONE, Entry
@@ -32,6 +33,7 @@ Leave = Callable[[int, int, Site, "torch.Tensor | None"], None]
 """Takes a failing tensor of the candidate (step, order, site, tensor) at the moment it is seen."""
 
 _NAMED = 8
+_REPLAYED = frozenset({Kind.ACTIVATION, Kind.PROBE})
 _STARTS = frozenset({Kind.WEIGHT, Kind.GRADIENT, Kind.OPTIMIZER})
 
 
@@ -61,6 +63,7 @@ class Comparator:
         watched_by: str = "watch",
         measure: bool = False,
         spool: Spool | None = None,
+        detail: bool = False,
     ) -> None:
         self.golden = golden
         self.ignore = ignore or Ignore()
@@ -96,6 +99,7 @@ class Comparator:
         self.came_to: list[int] = []
         """The steps that the candidate ran."""
         self._tally = Tally()
+        self._tracing = Tracing(golden) if detail else None
 
     def configure(
         self,
@@ -140,6 +144,8 @@ class Comparator:
         self.came_to.append(step)
         self._found = {}
         self._expect()
+        if self._tracing is not None:
+            self._tracing.begin()
 
     def entry(self, site: Site) -> Entry | None:
         """The golden's entry at a site of the current step, whatever its kind."""
@@ -153,12 +159,15 @@ class Comparator:
             if site.kind is Kind.WEIGHT and value is not None:
                 self._spool.put(site, value)  # an update is judged as new minus start, whatever the start
             return
+        if self._tracing is not None:
+            self._tracing.loss(site, value)
         entry = self._expected.get(site)
         if entry is None:
             self._see_extra(site, value)
             return
         outcome = self._compare(entry, value, call)
         self._settle(entry, outcome)
+        self._look(entry, value, outcome)
         if value is None or outcome.verdict is Verdict.EQUAL:
             return
         if self.keeps or site.kind is Kind.WEIGHT:
@@ -176,6 +185,8 @@ class Comparator:
         known = self._repeats.get(entry, place, self.decide) if entry is not None and whole else None
         if entry is not None and known is not None and site not in self._found:
             self._settle(entry, known)
+            if self._tracing is not None and known.verdict.fails:
+                self._look(entry, read(), known)
             return None
         value = read()
         self.see(site, value)
@@ -208,6 +219,8 @@ class Comparator:
                 self._spool.put(_besides(site), new)
             return
         self._settle(entry, outcome, isolated=isolated)
+        if self._tracing is not None:
+            self._tracing.update(entry, start, new, own, outcome)
         if outcome.verdict is not Verdict.EQUAL:
             if self.keeps:
                 self._spool.put(site, new)
@@ -237,8 +250,12 @@ class Comparator:
                 own = None if isolated else self._spool.get(Site(Kind.WEIGHT, site.path))
                 outcome = self._compare_update(entry, start, kept, own, call, led=not isolated)
                 self._settle(entry, outcome, isolated=isolated)
+                if self._tracing is not None:
+                    self._tracing.update(entry, start, kept, own, outcome)
             else:
-                self._settle(entry, self._compare(entry, kept, call))
+                outcome = self._compare(entry, kept, call)
+                self._settle(entry, outcome)
+                self._look(entry, kept, outcome)
 
     def differs(self, site: Site) -> bool:
         """Whether the current step has found other values at a site."""
@@ -264,6 +281,10 @@ class Comparator:
         found = self._found.get(site)
         isolated = isinstance(found, Found) and found.isolated
         return self._spool.get(_besides(site) if isolated else site)
+
+    def judged(self, site: Site) -> torch.Tensor | None:
+        """The same, but of an updated weight what was judged: what the step on its own led to."""
+        return self._spool.get(site)
 
     def forget_starts(self) -> None:
         """The candidate's own weights at the step's start are no more: the reference's are in their place."""
@@ -321,6 +342,8 @@ class Comparator:
             return
         self.fill(self.kinds)
         self._tally = self._tally_now
+        if self._tracing is not None:
+            self._tracing.end(self.step, self._found, self.own_name)
         self._spool.clear()
         self._scope = Scope()
         self._expected, self._found, self.step = self._scope.expected, {}, -1
@@ -351,7 +374,10 @@ class Comparator:
 
     def comparison(self) -> Comparison:
         """What is known so far."""
-        return self._tally_now.comparison(self.golden.case, expected=self.expected, steps=self.came_to)
+        told = self._tally_now.comparison(self.golden.case, expected=self.expected, steps=self.came_to)
+        if self._tracing is None:
+            return told
+        return replace(told, trace=self._tracing.trace(self.step, self._found, self.own_name))
 
     @property
     def _tally_now(self) -> Tally:
@@ -394,6 +420,11 @@ class Comparator:
             self.nonfinite.setdefault(f"{entry.site} ({count:,} of {total:,}) in step {self.step}")
         return outcome
 
+    def _look(self, entry: Entry, value: torch.Tensor | None, outcome: Outcome) -> None:
+        if self._tracing is not None:
+            region = match(self.regions, entry.site, entry.shape)
+            self._tracing.value(entry, value, outcome, region)
+
     def _overflowed(self, site: Site) -> bool:
         """Whether no optimizer has stepped: where a loss scale overflows, gradients are infinite and the step is left out."""
         taken = self.golden.manifest["steps"][str(self.step)].get("optimizer_steps", ())
@@ -415,7 +446,7 @@ class Comparator:
     def _settle(self, entry: Entry, outcome: Outcome, *, isolated: bool = False) -> None:
         site = entry.site
         outcome = emptied(entry, outcome) if self._empty_fails else outcome
-        replayed = bool(self.replay) and site.kind is Kind.ACTIVATION and self._is_replayed(site.path)
+        replayed = bool(self.replay) and site.kind in _REPLAYED and self._is_replayed(site.path)
         if Found(entry, outcome, replayed).forgiven:
             self.replayed[f"{site} in step {self.step}"] = outcome.verdict.value
         self._found[site] = Found(entry, outcome, replayed, isolated)

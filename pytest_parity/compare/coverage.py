@@ -13,7 +13,7 @@ from pytest_parity.site import Kind, Site
 
 __all__ = ["CALLS", "MASKS", "Ignore", "Scope", "check_coverage", "check_patterns", "is_mask", "means"]
 
-CALLS = frozenset({Kind.INPUT, Kind.ACTIVATION, Kind.ACTIVATION_GRADIENT})
+CALLS = frozenset({Kind.PROBE, Kind.INPUT, Kind.ACTIVATION, Kind.ACTIVATION_GRADIENT})
 """The kinds that module calls have."""
 
 MASKS = "(valid)"

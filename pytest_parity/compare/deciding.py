@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from pytest_parity.compare.dtypes import dtype_name
@@ -11,13 +13,13 @@ from pytest_parity.compare.measure import FloorJudge, fits
 from pytest_parity.compare.region import Region
 from pytest_parity.compare.tolerance import Tolerances
 from pytest_parity.compare.update import UpdateJudge
-from pytest_parity.golden.entry import Entry
+from pytest_parity.golden.entry import NONE, Entry
 from pytest_parity.golden.noise import Floor
 from pytest_parity.golden.reader import Golden, torch_dtype
 from pytest_parity.result import Tolerance
 from pytest_parity.site import Kind
 
-__all__ = ["Deciding"]
+__all__ = ["Deciding", "of_size"]
 
 
 class Deciding:
@@ -101,4 +103,13 @@ class Deciding:
 
     def _tolerance(self, entry: Entry, value: torch.Tensor | None, call: Tolerance | None) -> Tolerance:
         dtype = entry.dtype if value is None else dtype_name(value.dtype)
-        return self.tolerances.of(entry.site, dtype, entry.dtype, call)
+        found = self.tolerances.of(entry.site, dtype, entry.dtype, call)
+        if entry.site.kind is not Kind.PROBE or entry.dtype == NONE:
+            return found
+        return of_size(found, self._golden.tensor(entry))
+
+
+def of_size(tolerance: Tolerance, expected: torch.Tensor) -> Tolerance:
+    """A tolerance for a probe's output: atol is meant for numbers around 1, and those may be far larger."""
+    largest = float(expected.abs().amax()) if expected.numel() else 0.0
+    return replace(tolerance, atol=max(tolerance.atol, 2 * tolerance.rtol * largest))

@@ -13,7 +13,7 @@ from pytest_parity.compare.pieces import Pieces, Scratch
 from pytest_parity.compare.screen import widened
 from pytest_parity.result import Metrics, Tolerance
 
-__all__ = ["Accumulator", "metrics"]
+__all__ = ["Accumulator", "metrics", "unravel"]
 
 _BLOCK = 1 << 16
 """Elements at a time: the blocks in float64 stay in the processor's cache."""
@@ -77,7 +77,7 @@ class Accumulator:
             relative_l2=_ratio(math.sqrt(self._squares), norms[1]),
             cosine=_cosine(self._product, *norms),
             reference_max=self._largest,
-            worst_index=_unravel(self._worst.position, shape) if self.elements else (),
+            worst_index=unravel(self._worst.position, shape) if self.elements else (),
             worst_actual=self._worst.actual,
             worst_expected=self._worst.expected,
             worst_allowed=self._worst.allowed,
@@ -194,7 +194,8 @@ def _number(value: torch.Tensor) -> float:
     return float(value.abs()) if value.is_complex() else float(value)
 
 
-def _unravel(position: int, shape: Sequence[int]) -> tuple[int, ...]:
+def unravel(position: int, shape: Sequence[int]) -> tuple[int, ...]:
+    """The index of a row-major position."""
     index: list[int] = []
     for size in reversed(shape):
         position, at = divmod(position, size)

@@ -16,7 +16,7 @@ from pytest_parity.site import Kind, Site
 
 __all__ = ["LengthRegion", "MaskRegion", "Region", "few", "holding", "mask_site", "match", "plain_dims"]
 
-_KINDS = frozenset({Kind.INPUT, Kind.ACTIVATION, Kind.ACTIVATION_GRADIENT, Kind.OUTPUT})
+_KINDS = frozenset({Kind.PROBE, Kind.INPUT, Kind.ACTIVATION, Kind.ACTIVATION_GRADIENT, Kind.OUTPUT})
 
 
 class Region(Protocol):
@@ -141,13 +141,14 @@ def holding(regions: Mapping[str, Region], site: Site, rank: int) -> list[str]:
     """The patterns that hold at ``site`` (the reference's), the one that counts last: the last declared.
 
     A pattern is a glob over the module's path, and for an output over its name; one with a ``/`` in it is matched
-    against path and leaf, ``"encoder/out.0"``. Kinds other than input, activation, activation_gradient and output have
-    no regions, nor has a tensor of ``rank`` dimensions that lacks those that a region is about: lengths, or a masked
+    against path and leaf, ``"encoder/out.0"``. Kinds other than probe, input, activation, activation_gradient and
+    output have no regions, nor has a tensor of ``rank`` dimensions that lacks those that a region is about: lengths, or a masked
     mean.
     """
     if not regions or site.kind not in _KINDS:
         return []
-    leaf = f"{site.path}/{site.leaf}"
+    own = site.leaf.partition(".")[2] if site.kind is Kind.PROBE else site.leaf
+    leaf = f"{site.path}/{own}"
     return [
         pattern
         for pattern, region in regions.items()

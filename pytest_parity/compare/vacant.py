@@ -12,7 +12,7 @@ from pytest_parity.golden.entry import NONE, Entry
 from pytest_parity.result import Verdict
 from pytest_parity.site import Kind
 
-__all__ = ["all_nonfinite", "emptied", "hollow", "nonfinite"]
+__all__ = ["all_nonfinite", "emptied", "finite", "hollow", "nonfinite"]
 
 _ENDS = frozenset({Kind.OUTPUT, Kind.LOSS, Kind.GRADIENT})
 """Where a NaN ends up that arises anywhere in a step: these are looked through, the rest would cost a pass of its own."""
@@ -30,7 +30,7 @@ def emptied(entry: Entry, outcome: Outcome) -> Outcome:
 def all_nonfinite(value: torch.Tensor) -> bool:
     """Whether nothing of a floating tensor that has elements is finite."""
     value = value.detach()
-    if not value.numel() or not (value.is_floating_point() or value.is_complex()) or _finite(value):
+    if not value.numel() or not (value.is_floating_point() or value.is_complex()) or finite(value):
         return False
     return not bool(torch.isfinite(_wide(value)).any())
 
@@ -46,14 +46,14 @@ def nonfinite(entry: Entry, value: torch.Tensor | None, outcome: Outcome, region
     if value is None or outcome.verdict.fails or entry.site.kind not in _ENDS or not value.numel():
         return 0, 0
     value = value.detach()
-    if not (value.is_floating_point() or value.is_complex()) or _finite(value):
+    if not (value.is_floating_point() or value.is_complex()) or finite(value):
         return 0, 0
     value = value.to_dense() if value.layout is not torch.strided else value
     chosen = value if region is None else value[region.mask(value.shape).to(value.device)]
     return int((~torch.isfinite(_wide(chosen))).sum()), chosen.numel()
 
 
-def _finite(value: torch.Tensor) -> bool:
+def finite(value: torch.Tensor) -> bool:
     """Whether everything is finite for certain: the sum of what holds a NaN or an infinity is neither."""
     return bool(torch.isfinite(_wide(value).sum()))
 

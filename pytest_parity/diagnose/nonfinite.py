@@ -98,19 +98,18 @@ def look(site: str, value: torch.Tensor) -> Range | None:
         high=high,
         std=std,
         dtype=dtype,
-        hollow=_hollow(below, both=False) if below.any() else -1,
+        hollow=_hollow(below, both=False),
     )
 
 
-def _hollow(mask: torch.Tensor, *, both: bool = True) -> int:
+def _hollow(mask: torch.Tensor, *, both: bool = True) -> tuple[int, ...]:
     """The first row, along all dimensions but the last, in which everything is true (or, of a mask, false)."""
     if mask.dim() < 2 or mask.shape[-1] < 2:  # noqa: PLR2004  a row of a batch's
-        return -1
-    rows = mask.reshape(-1, mask.shape[-1])
-    full = rows.all(dim=-1)
-    if both and not full.any() and rows.any():
-        full = ~rows.any(dim=-1)
-    return int(full.int().argmax()) if full.any() and not full.all() else -1
+        return ()
+    full = mask.all(dim=-1)
+    if both and not full.any():
+        full = ~mask.any(dim=-1)
+    return tuple(full.nonzero()[0].tolist()) if full.any() and not full.all() else ()
 
 
 def nonfinite_in(
@@ -195,7 +194,7 @@ def _appears(found: Range, fed: tuple[Range, ...]) -> bool:
     """Whether what is not finite in an output was not in what went in."""
     if found.nan:
         return not any(one.nan for one in fed)
-    infinite = any(one.positive or one.negative for one in fed)
+    infinite = False
     mask = found.zeros and found.zeros + found.negative == found.elements
     return not infinite and not mask and not any(one.nan for one in fed)
 
@@ -289,7 +288,7 @@ def _advice(found: Appearance, *, stepped: bool) -> Advice | None:
         )
     if backward and (half or not stepped):
         return Advice.SCALE if stepped else Advice.SKIPPED
-    if what.nan and any(one.hollow >= 0 for one in found.fed):
+    if what.nan and any(one.hollow for one in found.fed):
         return Advice.PADDED
     if half and any(one.largest >= _HALF[what.dtype] * _NEAR for one in (*found.fed, what)):
         return Advice.RANGE

@@ -38,6 +38,7 @@ _KEY = "parity"
 _STEMS: dict[Kind, str] = {
     Kind.BATCH: "batch",
     Kind.WEIGHT: "weights",
+    Kind.PROBE: "probes",
     Kind.INPUT: "inputs",
     Kind.ACTIVATION: "activations",
     Kind.OUTPUT: "outputs",

@@ -9,6 +9,8 @@ never do. In the order of a run:
 ``fixtures``      ``parity``, and the fixtures that a project overrides
 ``outcome``       a body that passed is concluded, another abandoned; the report
 ``controller``    the results of all tests, the summary, ``--parity-strict`` (``complaints``)
+``reporting``     the files of ``--parity-report``, GitHub's annotations and summary
+``html_link``     a link from pytest-html's report to ours
 ================  ====================================================================================
 """
 
@@ -29,6 +31,7 @@ from pytest_parity.plugin.fixtures import (
     parity_tolerances,
     pytest_runtest_setup,
 )
+from pytest_parity.plugin.html_link import register_html_link
 from pytest_parity.plugin.marker import SIGNATURE
 from pytest_parity.plugin.options import OPTIONS, Options, is_worker, named_profile, pytest_addoption
 from pytest_parity.plugin.outcome import (
@@ -37,6 +40,7 @@ from pytest_parity.plugin.outcome import (
     pytest_runtest_makereport,
     pytest_runtest_teardown,
 )
+from pytest_parity.plugin.reporting import Reporting
 from pytest_parity.plugin.rerun import pytest_fixture_setup, pytest_pyfunc_call
 from pytest_parity.plugin.switches import SWITCHES, Switches, export_early
 
@@ -90,7 +94,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[SWITCHES] = switches = Switches(config, options.profiles, options.profile)
     config.pluginmanager.register(switches, "parity-switches")
     if not is_worker(config):
-        config.pluginmanager.register(Controller(config), "parity-controller")
+        controller = Controller(config)
+        config.pluginmanager.register(controller, "parity-controller")
+        config.pluginmanager.register(Reporting(config, controller), "parity-reporting")
+        register_html_link(config)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from pytest_parity.plugin.options import OPTIONS
 from pytest_parity.plugin.results import CaseResult, attached
 from pytest_parity.plugin.selftest import untested_lines
 
-__all__ = ["Controller"]
+__all__ = ["Controller", "case_lines"]
 
 
 class Controller:
@@ -23,12 +24,13 @@ class Controller:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._options = config.stash[OPTIONS]
-        self._results: list[CaseResult] = []
+        self.results: list[CaseResult] = []
         self._collected: set[str] | None = None
         """The cases of every test collected, deselected ones too; ``None`` where nobody told."""
         self._unseen: list[str] = []
         """Modules that were skipped or failed as a whole: any golden may be one of theirs."""
-        self._complaints: list[str] = []
+        self.complaints: list[str] = []
+        """What is wrong with the run as a whole."""
 
     def pytest_report_header(self) -> str | None:
         """Say where the goldens are, to those who have or make some."""
@@ -62,20 +64,20 @@ class Controller:
         """Gather a case's result, which travelled on its test's report."""
         result = attached(report)
         if result is not None:
-            self._results.append(result)
+            self.results.append(result)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Fail a run that passed, where ``--parity-strict`` finds something."""
         if self._options.strict:
-            self._complaints += [*self._stale(), *drift_lines(self._results)]
+            self.complaints += [*self._stale(), *drift_lines(self.results)]
         if self._options.selftest and not self._config.option.collectonly:
-            self._complaints += untested_lines([result.power for result in self._results if result.power is not None])
+            self.complaints += untested_lines([result.power for result in self.results if result.power is not None])
         if self._collected is not None:
-            self._complaints += unmatched_lines(self._options.cases, self._collected)
+            self.complaints += unmatched_lines(self._options.cases, self._collected)
             if covers_everything(self._config):
-                self._complaints += idle_lines(self._options.ignore, self._results, self._collected)
-        if self._complaints and session.exitstatus == pytest.ExitCode.OK:
+                self.complaints += idle_lines(self._options.ignore, self.results, self._collected)
+        if self.complaints and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _stale(self) -> list[str]:
@@ -86,23 +88,25 @@ class Controller:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Section ``parity``: a line per case, what the project adds, what ``--parity-strict`` found."""
         lines = [] if self._config.option.no_summary else self._lines(quiet=self._config.get_verbosity() < 0)
-        if not lines and not self._complaints:
+        if not lines and not self.complaints:
             return
         terminalreporter.write_sep("=", "parity")
         for line in lines:
             terminalreporter.write_line(line)
-        for complaint in self._complaints:
+        for complaint in self.complaints:
             terminalreporter.write_line(complaint, red=True)
 
     def _lines(self, *, quiet: bool) -> list[str]:
-        shown = [result for result in self._results if not quiet or result.outcome == "failed" or _has_moved(result)]
-        lines = [line for result in shown for line in _case_lines(result)]
-        return lines if quiet else lines + self._project_lines()
+        shown = [result for result in self.results if not quiet or result.outcome == "failed" or _has_moved(result)]
+        lines = [line for result in shown for line in case_lines(result)]
+        return lines if quiet else lines + self.project_lines
 
-    def _project_lines(self) -> list[str]:
-        if not self._results:
+    @cached_property
+    def project_lines(self) -> list[str]:
+        """What the project's own hook adds; it is asked once."""
+        if not self.results:
             return []
-        answers = self._config.hook.pytest_parity_report(config=self._config, results=tuple(self._results))
+        answers = self._config.hook.pytest_parity_report(config=self._config, results=tuple(self.results))
         return [line for answer in reversed(answers) for line in _as_lines(answer)]
 
 
@@ -116,7 +120,8 @@ def _as_lines(answer: str | Sequence[str]) -> Iterable[str]:
     return [answer] if isinstance(answer, str) else answer
 
 
-def _case_lines(result: CaseResult) -> list[str]:
+def case_lines(result: CaseResult) -> list[str]:
+    """What the summary says of a case."""
     from pytest_parity.report import moved_lines, note_lines, power_lines, recorded_line, summary_line  # noqa: PLC0415
 
     if result.recorded is not None:

@@ -124,6 +124,7 @@ def _settings(item: pytest.Item, plan: Plan, tolerances: Mapping[str, Any], name
         coverage=options.coverage,
         reason=options.reason,
         collect=options.collect,
+        detail=bool(options.reports),
         provenance=provenance(item.config) if options.recording else {},
     )
 

@@ -40,6 +40,10 @@ class Options:
     named: bool
     """The command line names ``root``."""
     out: Path
+    reports: tuple[Path, ...]
+    """Files that tell of the run."""
+    github: bool
+    """Whether a job of GitHub Actions gets annotations and a summary."""
     cases: tuple[str, ...]
     strict: bool
     reason: str
@@ -91,6 +95,8 @@ class Options:
             root=_root(config),
             named=option.parity_ref is not None,
             out=_place(config, option.parity_out, "parity_out") or config.rootpath / ".parity",
+            reports=tuple(dict.fromkeys(_from_here(config, path) for path in option.parity_report)),
+            github=config.getini("parity_github"),
             cases=tuple(option.parity_case),
             strict=option.parity_strict,
             reason=_reason(option.parity_reason),
@@ -172,6 +178,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="what a failing check leaves behind (default: ini parity_out, then .parity/ under the rootdir)",
     )
     group.addoption(
+        "--parity-report",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="write what the run found to a .json, .md or .html file (repeatable)",
+    )
+    group.addoption(
         "--parity-profile",
         metavar="NAME",
         help="tolerances, determinism and precision: cpu, cuda, mps or one of [tool.pytest_parity.profiles] in pyproject.toml "
@@ -230,6 +243,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("parity_profile", "the profile, where the command line names none", default="")
     parser.addini("parity_config", "the YAML file behind the fixture parity_config, from this file's directory")
     parser.addini("parity_out", "what a failing check leaves behind, from this file's directory")
+    parser.addini(
+        "parity_github",
+        "in a job of GitHub Actions: annotate the tests that fail, and write the job's summary",
+        type="bool",
+        default=True,
+    )
     parser.addini("parity_factor", "of the noise floor, how many a site may be off; default: the dtype's", default="")
     parser.addini("parity_ignore", "patterns of sites that no test judges, one a line", type="linelist")
     parser.addini(
@@ -376,6 +395,8 @@ def _check(options: Options, config: pytest.Config) -> None:
             f"what a failing check leaves would go to {options.out}, and the goldens are in {options.root}: one inside the "
             "other; give it a directory of its own, as in --parity-out .parity"
         )
+    if not is_worker(config):
+        _check_reports(options, config)
     if options.recording and getattr(config.option, "dist", "no") == "each":
         raise UsageError(
             "--dist each runs a test in every worker, and all would write one golden; record with --dist load"
@@ -385,6 +406,19 @@ def _check(options: Options, config: pytest.Config) -> None:
             f"--parity-ref {config.option.parity_ref}: there is no directory {options.root}; "
             f"record it with: pytest --parity-record --parity-ref {config.option.parity_ref}"
         )
+
+
+def _check_reports(options: Options, config: pytest.Config) -> None:
+    """Before a test takes its time."""
+    if not options.reports:
+        return
+    from pytest_parity.report.files import check_report  # noqa: PLC0415
+
+    for typed in config.option.parity_report:
+        path = _from_here(config, typed)
+        check_report(path, f"--parity-report {typed}")
+        if _holds(options.root, path):
+            raise UsageError(f"--parity-report {typed}: the goldens are in {options.root}; a report goes elsewhere")
 
 
 def _holds(outer: Path, inner: Path) -> bool:

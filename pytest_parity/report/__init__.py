@@ -7,6 +7,7 @@ from pytest_parity.report.environment import difference_list
 from pytest_parity.report.leak import leak_text, sound_text
 from pytest_parity.report.lines import note_lines, recorded_line, summary_line
 from pytest_parity.report.moved import moved_lines
+from pytest_parity.report.nonfinite import nonfinite_lines
 from pytest_parity.report.power import power_lines
 from pytest_parity.report.text import failure_text
 
@@ -16,6 +17,7 @@ __all__ = [
     "failure_text",
     "leak_text",
     "moved_lines",
+    "nonfinite_lines",
     "note_lines",
     "power_lines",
     "recorded_line",

@@ -9,9 +9,9 @@ from pytest_parity.report.data import data_lines
 from pytest_parity.report.environment import character_lines, difference_lines
 from pytest_parity.report.lines import closest_words, compared_of
 from pytest_parity.report.sentence import data_first, verdict_sentence
-from pytest_parity.report.survey import KindFound, LossFound, Survey
+from pytest_parity.report.survey import KindFound, Survey
 from pytest_parity.report.words import amount, counted, elided, number, pair, steps_words, verdict_word
-from pytest_parity.result import Comparison, Delta, Fault, Verdict
+from pytest_parity.result import Comparison, Delta, Fault, LossFound, Verdict
 from pytest_parity.site import Kind
 
 __all__ = ["compared_lines", "conclusion"]
@@ -21,6 +21,7 @@ _TITLES = {
     Kind.ACTIVATION_GRADIENT: "activation gradients",
     Kind.ACTIVATION: "activations",
     Kind.INPUT: "inputs",
+    Kind.PROBE: "probes",
     Kind.WEIGHT: "weights",
     Kind.UPDATED_WEIGHT: "updated weights",
     Kind.OPTIMIZER: "optimizer state",

@@ -23,7 +23,7 @@ SAME, DIFFERS, NOT_MEASURED = "same", "differs", "not measured"
 KINDS: dict[str, tuple[Kind, ...]] = {
     "data": (Kind.BATCH,),
     "weights at a step's start": (Kind.WEIGHT,),
-    "forward": (Kind.INPUT, Kind.ACTIVATION, Kind.OUTPUT),
+    "forward": (Kind.PROBE, Kind.INPUT, Kind.ACTIVATION, Kind.OUTPUT),
     "loss": (Kind.LOSS,),
     "gradients": (Kind.GRADIENT, Kind.ACTIVATION_GRADIENT),
     "update": (Kind.OPTIMIZER, Kind.UPDATED_WEIGHT),

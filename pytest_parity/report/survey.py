@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
 
-from pytest_parity.result import Comparison, Delta, Verdict
+from pytest_parity.result import Comparison, Delta, LossFound, Verdict
 
-__all__ = ["MATCHES", "KindFound", "LossFound", "Survey"]
+__all__ = ["MATCHES", "KindFound", "Survey"]
 
 MATCHES = frozenset({Verdict.EQUAL.value, Verdict.CLOSE.value, Verdict.BELOW_NOISE.value})
 """The verdicts that make a match; what zeros would have passed, too, makes none."""
@@ -37,17 +37,6 @@ class KindFound:
     def rate(self) -> float:
         """The share that matches."""
         return self.matched / self.sites if self.sites else 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class LossFound:
-    """One loss of one step; a value is ``None`` where that side has none."""
-
-    step: int
-    name: str
-    reference: float | None
-    candidate: float | None
-    verdict: str
 
 
 @dataclass(frozen=True, slots=True)

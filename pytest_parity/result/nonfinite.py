@@ -46,8 +46,8 @@ class Range:
     high: float
     std: float
     dtype: str
-    hollow: int = -1
-    """The first row that is minus infinity throughout, or of a boolean mask all one value; -1: none."""
+    hollow: tuple[int, ...] = ()
+    """Where the first row is that is minus infinity throughout, or of a boolean mask all one value; empty: nowhere."""
 
     @property
     def nonfinite(self) -> int:

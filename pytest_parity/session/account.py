@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -17,11 +18,15 @@ from pytest_parity.contract.structure import Structure
 from pytest_parity.diagnose import characterise, first_divergence
 from pytest_parity.golden.reader import Golden
 from pytest_parity.names import BoundNames
-from pytest_parity.result import Comparison, Delta, Diagnosis, Fault
+from pytest_parity.report import nonfinite_lines
+from pytest_parity.result import Appearance, Comparison, Delta, Diagnosis, Fault, Verdict
+from pytest_parity.session.causes import Causes
 from pytest_parity.session.counterpart import Counterpart
 from pytest_parity.session.drawn import Drawn
 from pytest_parity.session.hints import Hints
 from pytest_parity.session.leftovers import Leftovers
+from pytest_parity.session.nonfinite import of_candidate, of_golden
+from pytest_parity.session.probing import CheckedProbes
 from pytest_parity.session.reference import Reference
 from pytest_parity.session.regions import Declared
 from pytest_parity.session.run import Run
@@ -67,10 +72,18 @@ class Account(Run):
             empty_fails=settings.volatile is None,
             memory_by=settings.memory_by,
             watched_by=settings.watched_by,
+            measure=settings.detail,
+            detail=settings.detail,
         )
         self._drawn = Drawn(golden)
         self._hints = Hints(golden, settings)
         self._updates = Updates(self.reference, self.comparator, streams)
+        self._causes = Causes(golden, self.comparator, self._updates)
+        self._probes: CheckedProbes | None = None
+        self._nonfinite: Appearance | None = None
+        """Where the candidate's first step that has other values that are not finite has the first of them."""
+        self._failed = False
+        """Whether a step that is over has failed."""
         self._drifts = False
         """Whether there are noise floors, and steps that do not start where theirs did."""
         self._device = torch.get_default_device()
@@ -87,6 +100,16 @@ class Account(Run):
     @property
     def _recorded_kinds(self) -> frozenset[Kind]:
         return frozenset(map(Kind, self.golden.manifest["settings"].get("kinds", ())))
+
+    @property
+    def explains_probes(self) -> bool:
+        """Whether the cause of a probe that fails is looked for."""
+        return self._leaves
+
+    @property
+    def own_structure(self) -> Structure | None:
+        """The candidate's."""
+        return self._own
 
     @property
     def names(self) -> BoundNames:
@@ -112,8 +135,12 @@ class Account(Run):
 
     def comparison(self) -> Comparison:
         """What is known so far, with the first divergence."""
+        self._see_nonfinite()
         first = self.counterpart.failing or self.comparator.first_failing_step
-        diagnosis = self._hints.added_to(self._diagnose(first), first) if first else None
+        diagnosis = self._explained(self._hints.added_to(self._diagnose(first), first), first) if first else None
+        diagnosis = self._probes.added_to(diagnosis) if self._probes is not None else diagnosis
+        if diagnosis is not None and self._nonfinite is not None and diagnosis.step == self._nonfinite.step:
+            diagnosis = replace(diagnosis, hints=(*diagnosis.hints, *nonfinite_lines(self._nonfinite)))
         return self._in_its_surroundings(
             replace(
                 self.counterpart.added_to(self.comparator.comparison()),
@@ -123,6 +150,36 @@ class Account(Run):
             ),
             first,
         )
+
+    def _explained(self, diagnosis: Diagnosis | None, first: list[Delta]) -> Diagnosis | None:
+        """A diagnosis with its causes, as far as they can be tested."""
+        if diagnosis is None or not self._leaves or self.counterpart.failing or not self.comparator.keeps:
+            return diagnosis
+        return replace(diagnosis, causes=self._causes.of(diagnosis, self._updates.place_of(first)))
+
+    def _see_nonfinite(self) -> None:
+        """Where a NaN or an infinity began that the golden has not, while the step's tensors are there."""
+        if self._nonfinite is not None or not self._leaves or self.comparator.step < 0:
+            return
+        if any(found.verdict is Verdict.NONFINITE for found in self.comparator.found.values()):
+            steps_taken = [] if self.capture is None else self.capture.steps_taken
+            self._nonfinite = of_candidate(self.comparator, self.golden, steps_taken)
+
+    @cached_property
+    def _begun(self) -> list[str]:
+        """Where what is not finite in the golden either began in it."""
+        step = int(next(iter(self.comparator.nonfinite)).rpartition(" ")[2])
+        found = of_golden(self.golden, step)
+        return [] if found is None else [f"in the reference, {line}" for line in nonfinite_lines(found)[:1]]
+
+    def _explain_step(self) -> None:
+        """Test the causes of the first step that fails, before its tensors are gone."""
+        if self._failed or not self._leaves or not self.comparator.fails(self.comparator.kinds):
+            return
+        self._failed = True
+        self.comparator.fill(self.comparator.kinds)
+        first = self.comparator.first_failing_step
+        self._explained(self._diagnose(first), first)
 
     def _diagnose(self, first: list[Delta]) -> Diagnosis | None:
         step = first[0].step
@@ -138,12 +195,14 @@ class Account(Run):
             optimizers=[*names[place : place + 1], *names[1:]],  # updates do not say whose they are
             own_optimizers=[*own[place : place + 1], *own[1:]],
             hyperparameters=self._updates.changes(first[0].step, place, names),
+            groups=self._updates.groups(place),
         )
 
     def _in_its_surroundings(self, found: Comparison, first: list[Delta]) -> Comparison:
         """A comparison with what was not as in the golden's run, and whether it looks as if that explained it."""
         recorded, diagnosis = self.golden.manifest["provenance"].get("environment"), found.diagnosis
-        environment = differences(recorded or {}, self.surroundings.read(self.device))
+        here = self.surroundings.read(self.device)
+        environment = differences(recorded or {}, here)
         set_so = set_differently(
             self.golden,
             self.settings,
@@ -162,7 +221,14 @@ class Account(Run):
                 environment=environment if recorded else None,
                 explained=any(one.likely for one in set_so),
             )
-        return replace(found, environment=environment, differences=set_so, character=character)
+        trace = found.trace and replace(found.trace, names=self._own_paths, environment=dict(here))
+        return replace(found, environment=environment, differences=set_so, character=character, trace=trace)
+
+    @property
+    def _own_paths(self) -> dict[str, str]:
+        """The reference's modules that the candidate has under another path, to that."""
+        paths = self.golden.manifest["structure"].get("modules", ())
+        return {path: own for path in paths if (own := self.names.back(path)) != path}
 
     def _dtypes(self, step: int) -> dict[str, str]:
         entries = self.golden.entries(step) if step in self.golden.steps else ()
@@ -182,7 +248,9 @@ class Account(Run):
         if self._regions_declared.others:
             yield "valid regions are the golden's, and the test declares others; to have its own, record it again"
         yield from self._updates.notes()
+        yield from () if self._probes is None else self._probes.notes()
         yield from self.comparator.notes()
+        yield from self._begun if self.comparator.nonfinite and self._leaves else ()
         steps = self.golden.manifest["steps"].values()
         if self.capture is not None and not any("gradient" in step.get("sizes", {"gradient": 0}) for step in steps):
             yield "no gradient was observed: backward did not run, or gradients were cleared before the step ended"

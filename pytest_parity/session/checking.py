@@ -39,6 +39,8 @@ __all__ = ["Checking", "checking"]
 class Checking(Account):
     """Compares every observation as it comes."""
 
+    told: Comparison | None = None
+    """What it amounts to with what each module adds of its own, once that is known."""
     _called_with: dict[tuple[str, int], Arguments]
     _loaded = False
     """Whether the candidate has the reference's weights."""
@@ -372,7 +374,9 @@ class Checking(Account):
     def _describe(self, left: Path) -> None:
         """Describe the candidate, so that what is faulty can be built again alone."""
         if self.capture is not None:
-            leave_description(left, self.golden, self.capture, self.comparison(), self._first_called_with or {})
+            leave_description(
+                left, self.golden, self.capture, self.told or self.comparison(), self._first_called_with or {}
+            )
 
     def _open_step(self, step: int) -> None:
         self.comparator.begin(step)
@@ -384,6 +388,7 @@ class Checking(Account):
             self._never = never if self._never is None else self._never & never
         if self._leaves:
             self._leave_step()
+        self._see_nonfinite()
         self._explain_step()
         self._updates.begin_step()
         self.comparator.end()

@@ -15,6 +15,7 @@ import torch
 from torch.utils.hooks import RemovableHandle
 
 from pytest_parity.capture import Capture, Generators, Streams
+from pytest_parity.capture.probes import is_changed
 from pytest_parity.compare.comparator import Comparator
 from pytest_parity.golden.reader import Golden
 from pytest_parity.result import Tolerance
@@ -86,6 +87,19 @@ class Drawing(Checking):
         """Measure, and move nothing by it."""
         with self._jitter.paused():
             super().observe(site, value, call)
+
+    def probe_inputs(self, name: str, recorded: Mapping[str, torch.Tensor], path: str) -> dict[str, torch.Tensor]:
+        """The same, moved, also what is whole: bfloat16 has no other numbers above 256."""
+        with self._jitter.paused():
+            given = super().probe_inputs(name, recorded, path)
+            if not isinstance(self.reference, MovedReference):
+                return given
+            return {
+                leaf: self.reference.moved(one, f"probe {path}|{name}|{leaf}", whole=True).to(one.device)
+                if is_changed(recorded[leaf])
+                else one
+                for leaf, one in given.items()
+            }
 
     def bound(self, names: Any) -> Any:  # noqa: ARG002
         """The names are the reference's own."""

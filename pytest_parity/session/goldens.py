@@ -20,13 +20,15 @@ from pytest_parity.golden.selected import Selected
 from pytest_parity.names import BoundNames, NameMap
 from pytest_parity.report.survey import Survey
 from pytest_parity.report.words import listed, steps_words
-from pytest_parity.result import Comparison, Delta, Diagnosis, Fault, Verdict
+from pytest_parity.result import Comparison, Delta, Diagnosis, Fault, Trace, Verdict
 from pytest_parity.session.beside import beside
+from pytest_parity.session.causes import Causes
 from pytest_parity.session.chosen import Chosen, choose
 from pytest_parity.session.counterpart import Counterpart
 from pytest_parity.session.inventory import Inventory
 from pytest_parity.session.reference import Reference
 from pytest_parity.session.regions import recorded_regions
+from pytest_parity.session.stepped import Stepped
 from pytest_parity.session.translated import Observed, Starts, Translated
 from pytest_parity.session.unstructured import is_imported, structures, unsaid
 from pytest_parity.site import Kind, Site
@@ -73,11 +75,15 @@ def survey_goldens(
     sites: Iterable[str] | None = None,
     ignore: Iterable[str] = (),
     advance: Callable[[int], None] | None = None,
+    detail: bool = False,
 ) -> Survey:
-    """The same, kind by kind, with how far apart what passes is; ``advance`` is told of bytes compared."""
+    """The same, kind by kind, with how far apart what passes is; ``advance`` is told of bytes compared.
+
+    ``detail`` keeps what a report shows: every site of a step, and the elements of those that fail.
+    """
     chosen = choose(reference, candidate, steps=steps, kinds=kinds, sites=sites)
     pair = _Pair(reference, candidate, chosen, names, Ignore(ignore))
-    return pair.survey(tolerances or {}, "parity compare", measure=True, advance=advance)
+    return pair.survey(tolerances or {}, "parity compare", measure=True, advance=advance, detail=detail)
 
 
 class _Pair:
@@ -88,7 +94,8 @@ class _Pair:
         self._ignore = ignore
         self._recorded = reference.steps
         self._left_out = _unknown(reference, candidate, chosen)
-        chosen = replace(chosen, kinds=chosen.kinds - self._left_out)
+        self._probed = _probed_alone(reference, candidate)
+        chosen = replace(chosen, kinds=chosen.kinds - self._left_out - ({Kind.PROBE} if self._probed else set()))
         self._theirs, self._own, self._derived = structures(reference, candidate)
         self._counterpart = Counterpart(Reference(reference, self._theirs or _NOTHING))
         if spec is not None or (self._theirs and self._own):
@@ -98,6 +105,7 @@ class _Pair:
         self._reference = Selected(reference, steps, self._chosen)
         known = frozenset(self._theirs.tensors) if self._theirs else frozenset()
         self._recording = Translated(candidate, self.names, self._own, known)
+        self._causes: Causes | None = None
 
     def _speaking(self, spec: Any) -> Any:
         """A name map; where tensors are all that is known of a model, its rules that speak of what is known."""
@@ -118,6 +126,7 @@ class _Pair:
         *,
         measure: bool = False,
         advance: Callable[[int], None] | None = None,
+        detail: bool = False,
     ) -> Survey:
         """Compare."""
         starts = Starts(self._recording, self._reference)
@@ -132,6 +141,7 @@ class _Pair:
             ignore=self._ignore,
             measure=measure,
             spool=starts,
+            detail=detail,
         )
         inventory = Inventory(comparator, self._recording)
         try:
@@ -139,6 +149,7 @@ class _Pair:
                 starts.step = step
                 self._step(comparator, step, advance)
                 inventory.take()
+                self._explain(comparator, step)
                 comparator.end()
             comparison = self._concluded(comparator)
             if problems := list(self._ignore.problems()):
@@ -146,6 +157,18 @@ class _Pair:
         finally:
             comparator.close()
         return self._survey(comparison, inventory)
+
+    def _explain(self, comparator: Comparator, step: int) -> None:
+        """Test the causes of the first step that fails, while its observations are known."""
+        if self._causes is not None or not comparator.fails(comparator.kinds):
+            return
+        stepped = Stepped(self._reference, self._recording, self._chosen)
+        stepped.begin(step)
+        self._causes = Causes(self._reference, comparator, stepped, stepped.read)
+        first = comparator.first_failing_step
+        diagnosis = self._diagnose(first, comparator.comparison())
+        if diagnosis is not None:
+            self._causes.of(diagnosis)
 
     def _step(self, comparator: Comparator, step: int, advance: Callable[[int], None] | None) -> None:
         comparator.begin(step)
@@ -169,7 +192,10 @@ class _Pair:
         found = counterpart.added_to(replace(found, deltas=(*found.deltas, *further)))
         first = counterpart.failing or first or further
         diagnosis = self._diagnose(first, found) if first else None
-        found = replace(found, diagnosis=diagnosis, notes=(*counterpart.notes(), *self._notes(comparator)))
+        if diagnosis is not None and self._causes is not None and not counterpart.failing:
+            diagnosis = replace(diagnosis, causes=self._causes.of(diagnosis))
+        notes = (*counterpart.notes(), *self._notes(comparator))
+        found = replace(found, diagnosis=diagnosis, notes=notes, trace=found.trace and self._told(found.trace))
         return beside(
             found,
             first,
@@ -177,6 +203,14 @@ class _Pair:
             candidate=self._candidate,
             structures=None if self._derived else (self._theirs, self._own),
             names=self.names,
+        )
+
+    def _told(self, trace: Trace) -> Trace:
+        """With the candidate's own names of modules, and what it was computed with."""
+        modules = self._theirs.modules if self._theirs else ()
+        names = {path: own for path in modules if (own := self.names.back(path)) != path}
+        return replace(
+            trace, names=names, environment=self._candidate.manifest["provenance"].get("environment") or {}
         )
 
     @property
@@ -204,6 +238,8 @@ class _Pair:
         if self._left_out:
             names = [kind.value for kind in Kind if kind in self._left_out]
             yield f"only the candidate has these kinds, and the reference was imported: {listed(names, _SHOWN)} not compared"
+        if self._probed:
+            yield f"only the {self._probed} was recorded with probes (--parity-probe): they are not compared"
         if self._chosen.apart:
             paths = sorted({site.path for site in self._chosen.apart})
             yield (
@@ -263,6 +299,12 @@ def _unknown(reference: Golden, candidate: Golden, chosen: Chosen) -> frozenset[
     common = [step for step in steps if step in candidate.steps]
     own = {entry.site.kind for step in common for entry in candidate.entries(step)}
     return frozenset(own - there)
+
+
+def _probed_alone(reference: Golden, candidate: Golden) -> str:
+    """Which of the two was recorded with probes, where the other was not."""
+    theirs, own = (Kind.PROBE.value in one.manifest["settings"].get("kinds", ()) for one in (reference, candidate))
+    return "" if theirs is own else "reference" if theirs else "candidate"
 
 
 def _further(candidate: Golden, step: int) -> Delta:

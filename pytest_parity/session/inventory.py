@@ -9,12 +9,11 @@ from math import inf
 
 from pytest_parity.compare.comparator import Comparator
 from pytest_parity.compare.tally import Found
-from pytest_parity.golden.entry import Entry
-from pytest_parity.golden.reader import Golden
-from pytest_parity.report.survey import KindFound, LossFound
-from pytest_parity.result import Delta, Verdict
+from pytest_parity.compare.tracing import loss_name, loss_value
+from pytest_parity.report.survey import KindFound
+from pytest_parity.result import Delta, LossFound, Verdict
 from pytest_parity.session.translated import Translated
-from pytest_parity.site import Kind, Site
+from pytest_parity.site import Kind
 
 __all__ = ["WORST", "Inventory", "badness"]
 
@@ -71,22 +70,10 @@ class Inventory:
         found = {site: one for site, one in self._comparator.found.items() if site.kind is Kind.LOSS}
         own = self._recording.golden
         for site, one in found.items():
-            theirs = _number(golden, golden.entry(step, site))
-            ours = _number(own, own.entry(step, site) if step in own.steps else None)
+            theirs = loss_value(golden, golden.entry(step, site))
+            ours = loss_value(own, own.entry(step, site) if step in own.steps else None)
             if theirs is not None or ours is not None:
-                yield LossFound(step, _name(site), theirs, ours, one.verdict.value)
-
-
-def _name(site: Site) -> str:
-    call = f"#{site.call}" if site.call else ""
-    return site.path + call + (f"/{site.leaf}" if site.leaf else "")
-
-
-def _number(golden: Golden, entry: Entry | None) -> float | None:
-    if entry is None or entry.dtype == "none":
-        return None
-    value = golden.tensor(entry)
-    return float(value.item()) if value.numel() == 1 and not value.is_complex() else None
+                yield LossFound(step, loss_name(site), theirs, ours, one.verdict.value)
 
 
 def badness(delta: Delta) -> tuple[float, ...]:

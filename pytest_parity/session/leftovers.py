@@ -89,13 +89,22 @@ class Leftovers:
             counts = ", ".join(f"{count} {verdict}" for verdict, count in other.items() if count)
             self._obstacles.append(f"the candidate has other sites than the golden ({counts})")
 
-    def conclude(self, *, failed: bool, environment: Callable[[], Mapping[str, str]] = dict) -> None:
-        """Put it in place after a check that failed; clear what an earlier one left where this one leaves nothing."""
+    def conclude(
+        self,
+        *,
+        failed: bool,
+        environment: Callable[[], Mapping[str, str]] = dict,
+        beside: Callable[[Path], None] = lambda _: None,
+    ) -> None:
+        """Put it in place after a check that failed; clear what an earlier one left where this one leaves nothing.
+
+        ``beside`` writes what belongs into the same directory.
+        """
         if self._concluded:
             return
         self._concluded = True
         if failed and (self._writer is not None or self.note):
-            self._attempt(_NOT_LEFT, lambda: self._commit(environment))
+            self._attempt(_NOT_LEFT, lambda: self._commit(environment, beside))
         else:
             self._attempt(_NOT_REMOVED, self._clear)
         if failed and self.note:  # what an earlier check left must not be taken for this one's
@@ -164,7 +173,7 @@ class Leftovers:
             self._writer.finish_step(self._open, info)
             self._open = None
 
-    def _commit(self, environment: Callable[[], Mapping[str, str]]) -> None:
+    def _commit(self, environment: Callable[[], Mapping[str, str]], beside: Callable[[Path], None]) -> None:
         self._end_step({})
         if self._writer is not None:
             settings = {"failing": True, "golden": self._golden, "obstacle": self._obstacle()}
@@ -172,6 +181,7 @@ class Leftovers:
                 provenance={"environment": dict(environment())}, settings=settings, structure={}, history=[]
             )
             self._writer = None
+            beside(self._left)
 
     def _obstacle(self) -> str:
         """Why it cannot be promoted, and what to type; empty where it can."""

@@ -78,7 +78,7 @@ class LivePairs:
             input_gradients=input_gradients,
         )
         marker = MarkerOptions(rng=self.settings.marker.rng if rng is None else rng)
-        base = replace(self.settings, marker=marker, names=None)
+        base = replace(self.settings, marker=marker, names=None, probe=False)
         try:
             self._pairs.append(compare_pair(reference, candidate, inputs, options, base, settings=settings))
         except ParityFailure as failure:

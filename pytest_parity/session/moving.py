@@ -24,16 +24,18 @@ _ANY = 1 << 10
 _WORDS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
-def moved(tensor: torch.Tensor, key: str) -> torch.Tensor:
+def moved(tensor: torch.Tensor, key: str, *, whole: bool = False) -> torch.Tensor:
     """A copy on the CPU, every element one unit in the last place up or down, as ``key`` says.
 
     Zeros stay zero (padding is padding), and so does what is not finite. A tensor whose values are all whole, and one of
-    integers, is returned as it is: counts and masks have no last place.
+    integers, is returned as it is: counts and masks have no last place; ``whole``: they are known to be no such thing.
     """
     if tensor.is_complex():
         return torch.view_as_complex(moved(torch.view_as_real(tensor.detach().resolve_conj()).contiguous(), key))
     word = _WORDS.get(tensor.element_size())
-    if not tensor.is_floating_point() or word is None or not tensor.numel() or bool((tensor == tensor.round()).all()):
+    if not tensor.is_floating_point() or word is None or not tensor.numel():
+        return tensor
+    if not whole and bool((tensor == tensor.round()).all()):
         return tensor
     values = tensor.detach().cpu().contiguous()
     seed = int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), "little") >> 1
@@ -62,9 +64,9 @@ class MovedReference(Reference):
             return self.moved(value, f"{entry.step}|{site}")
         return value
 
-    def moved(self, value: torch.Tensor, name: str) -> torch.Tensor:
-        """A tensor moved as this draw says of a name."""
-        found = moved(value, f"{self._seed}|{name}")
+    def moved(self, value: torch.Tensor, name: str, *, whole: bool = False) -> torch.Tensor:
+        """A tensor moved as this draw says of a name; ``whole``: also where its numbers are."""
+        found = moved(value, f"{self._seed}|{name}", whole=whole)
         self.moves = self.moves or found is not value
         return found
 

@@ -352,7 +352,8 @@ class Parity(LivePairs):
         with run.golden, run.left_alone(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they were given when the body ran first
             isolation = Isolator(settings, run.golden, again).run(step, run.comparator.first_failing_step)
-        return with_isolation(comparison, isolation)
+        run.told = with_isolation(comparison, isolation)
+        return run.told
 
     def abandon(self) -> None:
         """Conclude after the body has failed: the old golden is untouched. Does nothing a second time."""

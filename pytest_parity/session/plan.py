@@ -116,6 +116,8 @@ class Plan:
     """What the training is configured with, as far as whoever drives it knows."""
     coverage: float | None = None
     all_ranks: bool = False
+    probe: bool = False
+    """Whether each leaf module is also fed probes, when recording."""
     reason: str = ""
     command: str = ""
     """What someone typed to run the script, for messages."""
@@ -123,6 +125,8 @@ class Plan:
     """Where a script keeps its model, ``module:attribute``; empty: it is found by the optimizer."""
     raises: bool = True
     """Whether a check that fails is raised in the script."""
+    detail: bool = False
+    """Whether what a report shows is kept: every site of a step, and the elements of those that fail."""
     silent: bool = False
     """Whether it is recorded for its random streams alone: another rank's recording is kept."""
     draw: str | None = None

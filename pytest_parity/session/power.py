@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 import torch
@@ -189,7 +189,7 @@ class Selftest:
     def _trial(self, fault: Callable[[torch.nn.Module], Undo]) -> Trial:
         recorded = self.golden.manifest["settings"]
         streams = Streams(self.settings.case, policy=recorded["rng"], seed=recorded["seed"])
-        return Trial(self.settings, streams, self.golden, fault)
+        return Trial(replace(self.settings, detail=False), streams, self.golden, fault)
 
     def _run(self, trial: Trial) -> str:
         """A run without a fault; why it says nothing."""

@@ -16,11 +16,14 @@ from pytest_parity.golden.reader import Golden
 from pytest_parity.golden.volatile import VolatileWriter
 from pytest_parity.golden.writer import GoldenWriter
 from pytest_parity.names import BoundNames
+from pytest_parity.report import nonfinite_lines
 from pytest_parity.result import Comparison, Moved, Recorded, Tolerance
 from pytest_parity.session.drawing import Drawing
 from pytest_parity.session.drawn import digest_of
 from pytest_parity.session.memory import Start
 from pytest_parity.session.noise import Noise, rerunning
+from pytest_parity.session.nonfinite import ends_nonfinite, of_golden
+from pytest_parity.session.probing import RecordedProbes
 from pytest_parity.session.regions import Declared, masks, plain_regions
 from pytest_parity.session.rerecording import ENVIRONMENT, amended, check_reason, same_content, what_moved
 from pytest_parity.session.run import LOADER, Run, Watching, kept
@@ -47,7 +50,10 @@ class Recording(Run):
         self._structure_alone = False
         self._device: torch.device | None = None
         self._notes: list[str] = []
+        self._nonfinite: int | None = None
+        """The first step of which something comes out that is not finite."""
         self._regions = Declared()
+        self._probes: RecordedProbes | None = None
         self.moments: dict[int, Generators] = {}
 
     @property
@@ -68,6 +74,8 @@ class Recording(Run):
         if self.surroundings.unread and site.kind is Kind.ACTIVATION:
             self.surroundings.read(self._device)
         self._write(site, value)
+        if self._nonfinite is None and ends_nonfinite(site, value):
+            self._nonfinite = self.step
         size = self._sizes.setdefault(site.kind.value, [0, 0])
         size[0] += 1
         size[1] += 0 if value is None else value.numel() * value.element_size()
@@ -102,6 +110,8 @@ class Recording(Run):
             before_updates=self._before_updates,
         )
         self._device = next((tensor.device for tensor in self.capture.tensors.values()), None)
+        if Kind.PROBE in watching.effective_kinds:
+            self._probes = self.capture.modules.probe = RecordedProbes(self)
         return self.capture
 
     def batches(self, loader: Iterable[Any], limit: int | None, keep: Keep) -> Iterator[tuple[int, Any, bool]]:
@@ -188,6 +198,10 @@ class Recording(Run):
     def finish(self, again: Callable[[Drawing], None] | None = None) -> Comparison | Recorded:
         """Commit the golden, with the noise floor where ``again`` can run the test's body with another run."""
         self.close_step()
+        if self._probes is not None:
+            self._notes += self._probes.notes()
+        elif self.settings.probe and self.watching is not None:
+            self._notes.append("no probes: they are made of what modules are given, and kinds= leaves input out")
         if self._writer is None or not (self._writer.sites or self._structure_alone):
             raise UsageError(
                 f"{self.settings.case} has nothing to record: the test took the fixture parity and used none of it. "
@@ -202,6 +216,8 @@ class Recording(Run):
             "structure": self._structure,
             "history": [],
         }
+        if self._nonfinite is not None and self.settings.volatile is None:
+            self._say_nonfinite(writer.seal(**content), self._nonfinite)
         before = self._before(content["provenance"])
         if self.settings.draws and writer.sites:
             self._measure(writer.seal(**content), again)
@@ -211,6 +227,12 @@ class Recording(Run):
         self._writer = None
         size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
         return Recorded(self.settings.case, steps, writer.sites, size, str(path), tuple(self._notes), moved)
+
+    def _say_nonfinite(self, golden: Golden, step: int) -> None:
+        """Read the step back: where it began."""
+        with golden:
+            found = of_golden(golden, step)
+        self._notes += nonfinite_lines(found) if found is not None else ()
 
     def _measure(self, golden: Golden, again: Callable[[Drawing], None] | None) -> None:
         if again is None:

@@ -50,6 +50,11 @@ class Reference:
         return Structure.from_plain(self._golden.manifest["structure"])
 
     @property
+    def recorded_optimizers(self) -> tuple[str, ...]:
+        """The classes of its optimizers."""
+        return tuple(self._golden.manifest["settings"].get("optimizers", ()))
+
+    @property
     def tensor_names(self) -> frozenset[str]:
         """The names of its parameters and persistent buffers."""
         return frozenset(self.structure.tensors)

@@ -43,16 +43,21 @@ class Watching:
     tolerances: Mapping[str, Any] = field(default_factory=dict)
     ignore: tuple[str, ...] = ()
     coverage: float | None = None
+    probes: bool = False
+    """Whether each leaf module is also fed probes, when recording."""
 
     @property
     def effective_kinds(self) -> frozenset[Kind]:
         """The kinds that can be observed: those asked for, less what only an optimizer has."""
         if self.kinds is None:
-            return DEFAULT_KINDS if self.optimizers else DEFAULT_KINDS - NEEDS_OPTIMIZER
+            kinds = DEFAULT_KINDS | ({Kind.PROBE} if self.probes else set())
+            return kinds if self.optimizers else kinds - NEEDS_OPTIMIZER
+        if Kind.PROBE in self.kinds and Kind.INPUT not in self.kinds:
+            raise UsageError("kinds has probe, and probes are made of what modules are given: add input")
         needing = sorted(kind.value for kind in self.kinds & NEEDS_OPTIMIZER)
         if needing and not self.optimizers:
             raise UsageError(f"kinds has {', '.join(needing)}, which an optimizer leaves: watch(model, optimizer=...)")
-        return self.kinds
+        return self.kinds | ({Kind.PROBE} if self.probes and Kind.INPUT in self.kinds else set())
 
 
 class Run(ABC):

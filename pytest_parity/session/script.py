@@ -104,6 +104,7 @@ def watching(plan: Plan, model: torch.nn.Module, optimizers: tuple[torch.optim.O
         valid=plan.valid,
         replay=plan.replay,
         coverage=plan.coverage,
+        probes=plan.probe and plan.recording,
     )
 
 
@@ -121,6 +122,8 @@ def _settings(plan: Plan) -> Settings:
         config=plan.config,
         reason=plan.reason,
         collect=True,
+        detail=plan.detail,
+        probe=plan.probe and plan.recording,
         memory_by="",
         volatile=Volatile() if plan.silent else None,
         dtype_by="",

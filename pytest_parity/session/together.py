@@ -25,6 +25,7 @@ def together(case: str, found: Sequence[Comparison]) -> Comparison:
         diagnosis=first.diagnosis,
         character=first.character,
         differences=first.differences,
+        trace=first.trace,
         coverage=_coverage([one.coverage for one in found]),
         closest=max((one.closest for one in found if one.closest is not None), key=_closeness, default=None),
         expected=sum(one.expected for one in found),

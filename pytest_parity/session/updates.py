@@ -22,6 +22,7 @@ from pytest_parity.capture import (
     snapshot,
 )
 from pytest_parity.compare.comparator import Comparator
+from pytest_parity.diagnose.hints.update import Optimizer
 from pytest_parity.errors import ParityError
 from pytest_parity.result import Delta, Difference
 from pytest_parity.session.reference import Reference
@@ -46,6 +47,8 @@ class Updates:
         self._comparator = comparator
         self._snapshots: dict[int, Snapshot] = {}
         self._changes: dict[tuple[int, int], list[Change]] = {}
+        self._settings: dict[tuple[int, int], tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {}
+        """By step and place, what an optimizer was set to: the golden's, and here."""
         self._own: set[str] = set()
         self._obstacles: dict[str, None] = {}
         self.changed_besides: list[str] = []
@@ -79,6 +82,8 @@ class Updates:
         recorded = self._reference.info(step).get("hyperparameters", {}).get(str(place), [])
         own = self.hyperparameters[str(place)] = hyperparameters(optimizer)
         self._changes[step, place] = setting_changes(recorded, own)
+        self._settings = {at: both for at, both in self._settings.items() if at[0] >= step - 1}
+        self._settings[step, place] = recorded, own
         if Kind.UPDATED_WEIGHT not in self._comparator.kinds:
             return
         taken = self.capture.steps_taken[place]
@@ -109,10 +114,32 @@ class Updates:
 
     def changes(self, step: int, place: int, recorded: Sequence[str]) -> Sequence[Change]:
         """What an optimizer was set to differently when it stepped; ``recorded`` are their classes."""
-        changed = self._changes.get((step, place), ())
+        before = self._changes.get((step - 1, place), ())  # which has left the state that this step begins with
+        changed = self._changes.get((step, place), before)
         known, own = [*recorded, ""], [*self.classes, ""]
         theirs, ours = known[min(place, len(recorded))], own[min(place, len(own) - 1)]
         return [("optimizer", theirs, ours), *changed] if theirs and ours and theirs != ours else changed
+
+    def groups(self, place: int) -> dict[str, int]:
+        """By the reference's name of each parameter that an optimizer holds, its group."""
+        if self.capture is None or place >= len(self.capture.optimizers):
+            return {}
+        names = self.capture.names
+        return {
+            target: number
+            for number, group in enumerate(self.capture.optimizers[place].param_groups)
+            for name in map(self.capture.name_of, group["params"])
+            if name is not None
+            for target in names.tensors(name)
+        }
+
+    def optimizer(self, step: int, place: int) -> Optimizer | None:
+        """What is known of an optimizer's step; ``None`` of one that was not taken, or is long gone."""
+        golden, own = self._settings.get((step, place), ((), ()))
+        recorded = self._reference.recorded_optimizers
+        if not golden or not own or place >= len(recorded):
+            return None
+        return Optimizer(recorded[place], self.classes[place], golden, own)
 
     @property
     def classes(self) -> list[str]:

@@ -111,7 +111,7 @@ def test_an_input_that_it_does_not_fit_is_compared_whole_and_another_tensor_is_r
 def test_regions_hold_for_calls_and_outputs_only():
     regions = {"*": LengthRegion(1, (1,))}
     held = {kind for kind in Kind if match(regions, Site(kind, "x"), (1, 4)) is not None}
-    assert held == {Kind.INPUT, Kind.ACTIVATION, Kind.ACTIVATION_GRADIENT, Kind.OUTPUT}
+    assert held == {Kind.PROBE, Kind.INPUT, Kind.ACTIVATION, Kind.ACTIVATION_GRADIENT, Kind.OUTPUT}
 
 
 def test_what_is_padded_is_not_compared_and_what_is_valid_is():

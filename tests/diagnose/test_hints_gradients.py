@@ -13,10 +13,8 @@ from training_story import Net, causes, failed, told, training
 from pytest_parity.diagnose.hints.evidence import Pair
 from pytest_parity.diagnose.hints.gradients import detached_hints, gradient_hints
 from pytest_parity.result import Cause, Fault, Hint
+from pytest_parity.settings import MarkerOptions
 from pytest_parity.site import Kind, Site
-
-NORM = 1.1
-"""Nearly the total norm of the reference's gradients."""
 
 
 class Backwards(torch.autograd.Function):
@@ -249,6 +247,13 @@ def test_without_noise_floors(tmp_path_factory: pytest.TempPathFactory):
     assert text.startswith("0.25 (1/4) times the golden's, in all of 8 gradients (to 0 of the norm)")
 
 
+def test_a_test_that_asserts_nothing_itself(plain: Studio):
+    """What is judged at the test's end was looked at while the step was there."""
+    cause, text = told(plain, training(after=clip(0.5), asserts=False), marker=MarkerOptions(ignore=("loss/*",)))
+    assert cause is Cause.CLIPPING
+    assert text.startswith("clipped to a total norm of 0.5 here, ")
+
+
 # tensors
 
 
@@ -292,6 +297,14 @@ def test_with_a_floor_a_small_factor_is_proved():
     expected = drawn(0, 64)
     (hint,) = gradient_hints([pair(expected * 1.0001, expected, noise=1e-8)], [])
     assert hint.text.startswith("1.0001 times the golden's, ")
+
+
+def test_a_module_whose_own_have_one_factor_while_the_others_have_none():
+    own = [pair(drawn(seed, 64) * 1.1, drawn(seed, 64), f"a.{seed}") for seed in (0, 1)]
+    others = [pair(drawn(seed, 64) + drawn(seed + 9, 64), drawn(seed, 64), f"b.{seed}") for seed in (2, 3)]
+    (hint,) = gradient_hints([*own, *others], own)
+    assert hint.cause is Cause.FACTOR
+    assert hint.text.startswith("1.1 times the golden's, in all of 2 gradients of this module's own (to ")
 
 
 def test_a_first_step_has_none_before_it():

@@ -215,12 +215,13 @@ FAILING = {
     "gradients: the loss": row(
         "sum",
         "net step 0: the loss is the first site that differs, while every module call agrees",
-        "16 times the golden's, in all of 15 gradients: look at its reduction: a sum or a mean, and over what",
+        "16 times the golden's, in the loss and all of 15 gradients (to 0 floors): as a sum here is, for the golden's mean over "
+        "the 16 of the batch that have one before them",
     ),
     "gradients: clipped": row(
         "clip",
         "head is the first module in backward order whose gradient differs while the forward pass agrees",
-        "times the golden's, in all of 15 gradients: look at clipping, the loss's scale, accumulation",
+        "clipped to a total norm of 0.1 here, where the golden's is 1.",
     ),
     "gradients: none": row(
         "detached",

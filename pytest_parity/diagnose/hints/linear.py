@@ -12,7 +12,7 @@ from pytest_parity.diagnose.hints.trial import FLOORS, Hypothesis, Trial
 from pytest_parity.report.words import number, pair
 from pytest_parity.result import Cause, Hint
 
-__all__ = ["FITTED", "HYPOTHESES"]
+__all__ = ["FITTED", "HYPOTHESES", "bessel"]
 
 _ENOUGH = 32
 """Elements that one number is fitted to at least."""
@@ -23,6 +23,8 @@ _ALIKE = 1e-3
 _WIDTH = 9
 """Of an embedding whose scale is told by its width."""
 _ROWS = 8
+_COUNT = 5
+"""Numbers that a variance is of at least."""
 
 
 def _sign(trial: Trial) -> Iterator[Hint]:
@@ -38,13 +40,27 @@ def _factor(trial: Trial) -> Iterator[Hint]:
     left = None if form is None else trial.left(trial.actual / form.value)
     if form is None or left is None:
         return
-    width = _width(trial)
-    if width and isclose(abs(form.value), width**0.5):
+    width, variance = _width(trial), bessel(trial, form.value)
+    if variance:
+        yield Hint(Cause.BATCHNORM, f"{variance} ({trial.support(left)})")
+    elif width and isclose(abs(form.value), width**0.5):
         yield Hint(Cause.SCALE, f"it is multiplied by the square root of its width, {width}; the reference's is not")
     elif width and isclose(abs(form.value), width**-0.5):
         yield Hint(Cause.SCALE, f"it is not multiplied by the square root of its width, {width}, as the reference's is")
     else:
         yield Hint(Cause.FACTOR, f"it is {form.words} times the reference's, everywhere ({trial.support(left)})")
+
+
+def bessel(trial: Trial, factor: float) -> str:
+    """What is said of a factor that the variance makes by ``n`` or by ``n - 1``; empty where it is none of the sizes."""
+    shape = trial.expected.shape
+    counts = {*shape, *(trial.expected.numel() // size for size in shape)}
+    for count in sorted(size for size in counts if size >= _COUNT):
+        if isclose(factor**2, (count - 1) / count):
+            return f"with the variance divided by n in place of n - 1 (n is {count}) it agrees"
+        if isclose(factor**2, count / (count - 1)):
+            return f"with the variance divided by n - 1 in place of n (n is {count}) it agrees"
+    return ""
 
 
 def _width(trial: Trial) -> int:

@@ -65,7 +65,7 @@ def _is_own(trial: Trial, where: str) -> bool:
 def _rewritten(trial: Trial) -> Iterator[Hint]:
     operations = traced(trial)
     if operations:
-        for make in (*SUBSTITUTES[:2], mask_rewrites, *SUBSTITUTES[2:], rotary_rewrites):
+        for make in (*SUBSTITUTES[:2], mask_rewrites, rotary_rewrites, *SUBSTITUTES[2:]):
             yield from _others(trial, operations, make)
         yield from _eps(trial, operations)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from time import monotonic
+from time import monotonic, thread_time
 from typing import Any
 
 import torch
@@ -25,7 +25,9 @@ _FAITHFUL = 100.0
 """A module computed anew is off by so small a part of its error at most, if not by less than a floor."""
 _TWICE = 2.0
 _SECONDS = 1.5
-"""After which nothing further is tried."""
+"""Of computing, after which nothing further is tried."""
+_WAITED = 6.0
+"""The same where the machine is busy with something else."""
 _LARGEST = 1 << 26
 """Elements above which nothing is."""
 _BUFFERS = 1 << 24
@@ -43,7 +45,7 @@ class Trial:
     expected: torch.Tensor
     before: float
     """Its error in floors."""
-    until: float
+    until: tuple[float, float]
     _cache: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -59,7 +61,7 @@ class Trial:
             before = error / specimen.floor if specimen.floor > 0 else torch.inf if error else 0.0
         if not before > FLOORS:
             return None
-        return cls(specimen, actual, expected, before, monotonic() + _SECONDS)
+        return cls(specimen, actual, expected, before, (thread_time() + _SECONDS, monotonic() + _WAITED))
 
     @property
     def module(self) -> torch.nn.Module | None:
@@ -93,7 +95,7 @@ class Trial:
     @property
     def over(self) -> bool:
         """Whether the time is up."""
-        return monotonic() > self.until
+        return thread_time() > self.until[0] or monotonic() > self.until[1]
 
     def left(
         self, other: torch.Tensor | None, instead: torch.Tensor | None = None, *, slack: float = 0.0

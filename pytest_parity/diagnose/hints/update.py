@@ -25,7 +25,7 @@ from pytest_parity.site import Kind, Site
 
 __all__ = ["Optimizer", "Stepped", "update_hints"]
 
-_ENOUGH = 1 << 18
+_ENOUGH = 1 << 16
 """Elements on which causes are looked for; what is found is tested on all."""
 _SHOWN = 3
 
@@ -64,6 +64,8 @@ def update_hints(steps: Sequence[Stepped], optimizer: Optimizer) -> tuple[Hint, 
     sample = search.sample()
     if sample is None:
         return tuple(_direct(failing))
+    if worst([one for one in sample if one.fails], lambda one: one.reference) <= FLOORS:
+        return ()  # what differs is none of what was looked at
     found = tuple(search.visible(sample)) or search.hidden(sample)
     return tuple(_direct(failing)) if found is None else found
 
@@ -77,13 +79,13 @@ class _Search:
         """Some of the steps with the rules of both sides, those that fail first; ``None`` where the reference has none."""
         chosen: list[Known] = []
         elements = 0
-        for one in sorted(self.steps, key=lambda step: not step.fails):
+        for one in sorted(self.steps, key=lambda step: (not step.fails, step.elements)):
             if elements and elements + one.elements > _ENOUGH:
                 continue
             known = self.known(one)
             if known is None:
                 return None
-            chosen.append(known)
+            chosen.append(known.thinned(_ENOUGH))
             elements += one.elements
         return chosen
 

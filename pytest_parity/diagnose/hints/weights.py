@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch.nn import functional
 
+from pytest_parity.diagnose.hints.linear import bessel
 from pytest_parity.diagnose.hints.numbers import fitted, written
 from pytest_parity.diagnose.hints.trial import FLOORS, Hypothesis, Trial
 from pytest_parity.report.words import amount, listed
@@ -93,8 +94,9 @@ def _scaled(trial: Trial) -> Iterator[Hint]:
         norm = float(theirs.norm())
         form = None if not times or not norm else written(times, FLOORS * trial.floor / norm)
         if form is not None and abs(form.value - 1) * norm > FLOORS * trial.floor:
-            text = f"its weight is {form.words} times the reference's, and its bias is not"
-            yield from trial.told(Cause.WEIGHT, text, ours / form.value + added)
+            variance = bessel(trial, form.value)
+            text = variance or f"its weight is {form.words} times the reference's, and its bias is not"
+            yield from trial.told(Cause.BATCHNORM if variance else Cause.WEIGHT, text, ours / form.value + added)
 
 
 def _dims(trial: Trial) -> list[int]:
