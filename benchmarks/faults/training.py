@@ -55,7 +55,7 @@ def loss_faults(survey: Survey) -> Iterator[Injection]:
     if survey.case.workload.name != "convnet":
         also = (Cause.PADDING, Cause.MASK)
         yield _loss("over_padding", _objective(padding=True), Cause.REDUCTION, *also)
-    yield _loss("detached_loss_scale", _objective(change=lambda x: 1.05 * x), None, Cause.SCALE)
+    yield _loss("logits_scaled", _objective(change=lambda x: 1.05 * x), Cause.SCALE)
     if survey.case.workload.name == "diffusion":
         yield _loss("unweighted", _objective(weighted=False), Cause.REDUCTION, Cause.SCALE)
 

@@ -32,6 +32,8 @@ class Suspects:
     calls: tuple[Call, ...]
     around: tuple[Call | None, ...] = ()
     takers: tuple[Call, ...] = ()
+    sole: bool = False
+    """Nobody but one call does anything with the value that shows."""
 
 
 class BackwardAlone:
@@ -155,9 +157,8 @@ class BackwardAlone:
         within = sorted((one for one in takers if flow.children(one)), key=lambda one: one.end - one.start)
         reached = dict.fromkeys((*takers, *(one for frame in (caller, *within) for one in flow.reached(frame, call))))
         around: tuple[Call | None, ...] = (*within, caller)
-        if len(leaves) == 1 and len(reached) == len(takers) and not any(map(flow.computes_behind, around)):
-            around = ()  # nobody else does anything with it
-        self.suspects[seen.order] = Suspects(tuple(reached), around, tuple(takers))
+        sole = len(leaves) == 1 and len(reached) == len(takers) and not any(map(flow.computes_behind, around))
+        self.suspects[seen.order] = Suspects(tuple(reached), around, tuple(takers), sole)
         if len(leaves) == 1:
             return self._isolated.of_call(seen, Part.GRADIENT, leaves[0])
         return self._of_code(seen, around[0])
@@ -184,10 +185,14 @@ class BackwardAlone:
 
     # who it is
 
-    def resolved(self, one: Faulty, wrong: Callable[[Call], bool | None]) -> Faulty:
+    def resolved(
+        self, one: Faulty, wrong: Callable[[Call], bool | None], is_torchs: Callable[[Call], bool] = lambda _: True
+    ) -> Faulty:
         """A gradient's fault where it belongs: ``wrong`` says of a call whether its backward is not its own derivative.
 
-        Of calls that are right the code around them is left; where nothing can be told it stays as it was.
+        Of calls that are right the code around them is left; where nothing can be told it stays as it was. A call that alone
+        takes a value in may mean another derivative than its own (a straight-through estimator), unless it is of torch's own
+        modules (``is_torchs``).
         """
         suspects = self.suspects.get(one.order)
         if one.part is not Part.GRADIENT or suspects is None:
@@ -198,7 +203,8 @@ class BackwardAlone:
         if guilty:
             return self._isolated.of_call(seen, Part.GRADIENT, min(guilty, key=lambda call: call.end - call.start))
         left = [call for call in suspects.around if call is None or told.get(call) is not False]
-        if left and all(found is False for found in told.values()):
+        meant = suspects.sole and not all(map(is_torchs, suspects.calls))
+        if left and not meant and all(found is False for found in told.values()):
             return self._of_code(seen, left[0])
         return one
 

@@ -194,7 +194,7 @@ def _appears(found: Range, fed: tuple[Range, ...]) -> bool:
     """Whether what is not finite in an output was not in what went in."""
     if found.nan:
         return not any(one.nan for one in fed)
-    infinite = False
+    infinite = any(one.positive or one.negative for one in fed)
     mask = found.zeros and found.zeros + found.negative == found.elements
     return not infinite and not mask and not any(one.nan for one in fed)
 

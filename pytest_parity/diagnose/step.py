@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import inf
 
 from pytest_parity.compare.alone import BLAME
@@ -96,7 +96,7 @@ class Step:
     def __init__(self, observed: Iterable[Delta], names: BoundNames) -> None:
         self.names = names
         self.seen = sorted(
-            (Seen(delta, Site.parse(delta.site)) for delta in observed),
+            (Seen(delta, _site(delta.site)) for delta in observed),
             key=lambda seen: (seen.order < 0, seen.order),
         )
 
@@ -160,6 +160,12 @@ class Step:
         return next(
             (s.delta.candidate or s.delta.site for s in reversed(seen) if s.agrees and 0 <= s.order < before), ""
         )
+
+
+@lru_cache(maxsize=1 << 16)
+def _site(text: str) -> Site:
+    """A step's sites are looked at several times."""
+    return Site.parse(text)
 
 
 def above(path: str) -> str:

@@ -231,8 +231,8 @@ class _Places:
     def __init__(self, places: Iterable[Path]) -> None:
         found = {str(place) for place in places} | {os.path.realpath(place) for place in places}
         known = sorted((place for place in found if place != os.path.dirname(place)), key=len, reverse=True)  # noqa: PTH120
-        self._home = str(Path.home())
-        named = "|".join(map(re.escape, dict.fromkeys([*known, self._home])))
+        self._places = frozenset(known)
+        named = "|".join(map(re.escape, dict.fromkeys([*known, str(Path.home())])))
         self._named = re.compile(rf"(?<![\w.-])({named})({re.escape(os.sep)}(?=[^\s])|(?![\w.-]))")
 
     def __call__(self, text: str) -> str:
@@ -240,7 +240,9 @@ class _Places:
 
     def _shorter(self, found: re.Match[str]) -> str:
         place, behind = found.groups()
-        return f"~{behind}" if place == self._home else "" if behind else "."
+        if place not in self._places:  # it is the home directory, which names its user
+            return f"~{behind}"
+        return "" if behind else "."
 
 
 def _strict(value: Any, places: _Places) -> Any:

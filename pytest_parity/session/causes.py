@@ -29,6 +29,8 @@ __all__ = ["Causes", "Stepping"]
 
 _COMPARED = frozenset({Verdict.EQUAL, Verdict.CLOSE, Verdict.DIFFERS, Verdict.BELOW_NOISE, Verdict.VACUOUS})
 """Verdicts after which there are two tensors of one shape and dtype."""
+_CONVENIENT = (ParityError, RuntimeError, ArithmeticError, ValueError, MemoryError, OSError)
+"""What may go wrong with a hint, which decides nothing: then there is none."""
 _ALLOWED = 4.0
 """Three of these are more than the floors by which an update that passes may be off."""
 
@@ -76,7 +78,7 @@ class Causes:
         try:
             with torch.no_grad():
                 return self._look(diagnosis, place)
-        except (ParityError, RuntimeError, ArithmeticError, ValueError, MemoryError, OSError):  # a hint is a convenience, and decides nothing
+        except _CONVENIENT:
             return ()
 
     def _look(self, diagnosis: Diagnosis, place: int) -> tuple[Hint, ...]:

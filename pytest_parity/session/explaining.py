@@ -60,15 +60,25 @@ class Explaining:
             for call in isolated[one.step].backward.suspects[one.order].calls
         }
         self._errors: dict[tuple[int, str, int], float | None] = {}
+        self._torchs: set[tuple[int, str, int]] = set()
+        """The suspects whose class is torch's own."""
 
     def explained(self) -> list[Faulty]:
         """The same, with their hints, and gradients where they belong."""
         told = [replace(one, hints=self._hints.get(place, one.hints)) for place, one in enumerate(self._faulty)]
-        return [self._isolated[one.step].backward.resolved(one, partial(self._wrong, one.step)) for one in told]
+        return [
+            self._isolated[one.step].backward.resolved(
+                one, partial(self._wrong, one.step), partial(self._is_torchs, one.step)
+            )
+            for one in told
+        ]
 
     def _wrong(self, step: int, call: Call) -> bool | None:
         error = self._errors.get((step, call.path, call.index))
         return None if error is None else error > WRONG
+
+    def _is_torchs(self, step: int, call: Call) -> bool:
+        return (step, call.path, call.index) in self._torchs
 
     def see(self, run: Isolating, entry: Entry, value: torch.Tensor | None, region: Region | None) -> None:  # noqa: ARG002
         """Test the hints, where this site is one of those, and the derivative of a call that is a suspect."""
@@ -106,6 +116,8 @@ class Explaining:
         modules = run.capture.modules
         anew = Anew.of(modules, run.streams, entry.site)
         if anew is not None:
+            if type(anew.leaving.module).__module__.startswith("torch.nn."):
+                self._torchs.add(key)
             with modules.at_rest():
                 self._errors[key] = derivative_error(
                     anew.leaving.module, anew.leaving.args, anew.leaving.kwargs, anew.called

@@ -160,7 +160,7 @@ class _Pair:
 
     def _explain(self, comparator: Comparator, step: int) -> None:
         """Test the causes of the first step that fails, while its observations are known."""
-        if self._causes is not None or not comparator.fails(comparator.kinds):
+        if self._causes is not None or step not in self._candidate.steps or not comparator.fails(comparator.kinds):
             return
         stepped = Stepped(self._reference, self._recording, self._chosen)
         stepped.begin(step)

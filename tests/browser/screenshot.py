@@ -47,7 +47,7 @@ def photograph(report: Path, image: Path, scheme: str) -> None:
         browser = playwright.chromium.launch(executable_path=executable(), args=flags())
         page = browser.new_page(viewport=VIEW, color_scheme=scheme)
         page.goto(report.as_uri())
-        page.locator(".chart svg").wait_for()
+        page.locator("h1").wait_for()
         image.parent.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=image)
         browser.close()

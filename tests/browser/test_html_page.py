@@ -144,7 +144,23 @@ def test_a_number_that_json_has_not_is_shown(show: Open):
         "floors": {"norm": "inf", "gain": "nan", "factor": 10.0},
     }
     page = show(run(case), "#nest/tiny/sites")
-    assert "∞" in page.locator("#panel-sites tbody tr").nth(1).inner_text()
+    assert page.locator("#panel-sites tbody tr").nth(1).inner_text().split("\t")[3:5] == ["∞", "∞"]
+
+
+def test_what_is_built_differently_is_listed_first(show: Open):
+    case = blank("nest/tiny") | {"outcome": "failed"}
+    case["structure"] = [
+        {"site": "weight/a", "candidate": "", "verdict": "dtype", "detail": "float32 here, float64 in the reference"}
+    ]
+    assert "float64 in the reference" in show(run(case)).locator("#panel-modules").inner_text()
+
+
+def test_a_recording_has_what_it_left(show: Open):
+    case = blank("new") | {"outcome": "recorded", "expected": 0, "compared": 0, "counts": {}}
+    case["recorded"] = {"steps": [0, 1], "sites": 312, "size": 2510000, "moved": None}
+    page = show(run(case))
+    assert page.locator(".over").inner_text().startswith("● recorded")
+    assert "312" in page.locator("#panel-run").inner_text()
 
 
 def test_a_script_could_not_ask_for_anything(show: Open):

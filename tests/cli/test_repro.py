@@ -170,7 +170,9 @@ def test_safetensors_is_used_where_it_is_installed(broken, repro: Repro, alone: 
 def test_the_noise_floor_decides_where_there_is_one(broken, repro: Repro, alone: Alone):
     directory = broken(training(Norms), training(Norms, 1e-2), draws=2)
     repro()
-    assert "norm " in alone(directory).out
+    ran = alone(directory)
+    assert ran.status == 1
+    assert " norm " in ran.out
     mend(directory, "norm", "eps", 1e-5)
     assert alone(directory).status == 0
 

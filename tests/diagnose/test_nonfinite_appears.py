@@ -140,12 +140,12 @@ def test_beside_a_mask_the_nan_is_still_found(studio: Studio):
     class Masked(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.soft = nn.Softmax(dim=-1)
+            self.drop, self.soft = nn.Dropout(0.0), nn.Softmax(dim=-1)
 
         def forward(self, x):
             scores = x @ x.T
             scores = scores.masked_fill(torch.tensor([[0, 1, 1], [0, 0, 1], [1, 1, 1]]).bool(), -torch.inf)
-            return self.soft(scores) @ x
+            return self.soft(self.drop(scores)) @ x
 
     line, advice, *_ = notes(studio, trained(Masked(), x=lambda: torch.randn(3, 4)))
     assert line.startswith("step 0: NaN appears first in the output of middle.soft (3 of 9 elements)")

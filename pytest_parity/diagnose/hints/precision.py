@@ -46,14 +46,15 @@ def _rounded(trial: Trial) -> Iterator[Hint]:
     found = dict(_ROUNDINGS)
     if mine.actual.dtype is torch.float64:
         found["float32"] = _FLOAT32
-    for name, rounding in found.items():
-        for one, other, whose in (
-            (mine.actual, mine.expected, "it is the reference's, rounded to"),
-            (mine.expected, mine.actual, "the reference's is this, rounded to"),
-        ):
-            share = _agreement(one.detach().cpu(), other.detach().cpu(), rounding)
-            if share is not None:
-                yield Hint(Cause.PRECISION, f"{whose} {name}: {number(100 * share)} % of the values, bit for bit")
+    for one, other, whose in (
+        (mine.actual, mine.expected, "it is the reference's, rounded to"),
+        (mine.expected, mine.actual, "the reference's is this, rounded to"),
+    ):
+        low, high = one.detach().cpu(), other.detach().cpu()
+        shares = {name: share for name, rounding in found.items() if (share := _agreement(low, high, rounding))}
+        if shares:
+            agreed = number(100 * min(shares.values()))
+            yield Hint(Cause.PRECISION, f"{whose} {' or '.join(shares)}: {agreed} % of the values, bit for bit")
 
 
 def _agreement(one: torch.Tensor, other: torch.Tensor, rounding: Rounding) -> float | None:
@@ -77,9 +78,10 @@ def _operands(trial: Trial) -> Iterator[Hint]:
         return
     if trial.left(run(value, lambda one: one).double().cpu()) is None:
         return
-    for name, rounding in _ROUNDINGS.items():
-        if _is_near(trial, run(value, rounding).double().cpu(), rounding):
-            yield Hint(Cause.PRECISION, f"it is computed of operands rounded to {name}, the reference's of whole ones")
+    names = [name for name, one in _ROUNDINGS.items() if _is_near(trial, run(value, one).double().cpu(), one)]
+    if names:
+        text = f"it is computed of operands rounded to {' or '.join(names)}, the reference's of whole ones"
+        yield Hint(Cause.PRECISION, text)
 
 
 def _is_near(trial: Trial, found: torch.Tensor, rounding: Rounding) -> bool:

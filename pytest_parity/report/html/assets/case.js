@@ -156,7 +156,7 @@ class Case {
 
   modules() {
     const { item, app } = this;
-    if (!item.sites.length && !item.modules.length) return null;
+    if (!item.sites.length && !item.modules.length && !item.structure.length) return null;
     const open = (site) => app.go(href(item, site.site));
     const search = (module) => {
       app.go(href(item, "sites"));
@@ -165,7 +165,7 @@ class Case {
     const drawn = item.sites.length
       ? el("section", { "aria-label": "Error over execution order" }, chart(item, open))
       : null;
-    return [drawn, treeSection(item, search)];
+    return [block("Built differently", structure(item)), drawn, treeSection(item, search)];
   }
 
   show(view) {

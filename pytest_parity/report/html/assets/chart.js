@@ -47,17 +47,11 @@ function chartMarks(item) {
 /** Pixels for values: a strip for 0 below, one for infinity above, powers of ten between. */
 function chartScale(marks, factor, width) {
   const values = marks.map((mark) => mark.value).filter((value) => value > 0 && Number.isFinite(value));
-  const low = Math.floor(
-    Math.log10(
-      Math.max(
-        1e-3,
-        values.reduce((a, b) => Math.min(a, b), 0.5),
-      ),
-    ),
-  );
+  const least = values.reduce((a, b) => Math.min(a, b), 0.5);
+  const low = Math.floor(Math.log10(Math.max(1e-3, least)));
   const high = Math.ceil(Math.log10(values.reduce((a, b) => Math.max(a, b), 3 * (factor ?? 1))));
-  const top = CHART.top + CHART.strip,
-    bottom = CHART.height - CHART.bottom - CHART.strip;
+  const top = CHART.top + CHART.strip;
+  const bottom = CHART.height - CHART.bottom - CHART.strip;
   const ranks = marks.reduce((a, mark) => Math.max(a, mark.rank), 1);
   const y = (value) => {
     if (value === 0) return bottom + CHART.strip * 0.65;
@@ -65,7 +59,8 @@ function chartScale(marks, factor, width) {
     const share = (Math.log10(value) - low) / (high - low);
     return bottom - Math.min(Math.max(share, 0), 1) * (bottom - top);
   };
-  return { low, high, top, bottom, y, x: (rank) => CHART.left + (rank / ranks) * (width - CHART.left - CHART.right) };
+  const x = (rank) => CHART.left + (rank / ranks) * (width - CHART.left - CHART.right);
+  return { low, high, x, y, infinite: marks.some((mark) => !Number.isFinite(mark.value)) };
 }
 
 function chartGrid(scale, item, width) {
@@ -78,6 +73,7 @@ function chartGrid(scale, item, width) {
     const y = scale.y(10 ** power);
     parts.push(line(y, "grid"), label(y, number(10 ** power)));
   }
+  if (scale.infinite) parts.push(label(scale.y(Infinity), "∞"));
   parts.push(line(scale.y(1), item.factor === null ? "bound" : "floor"));
   return item.factor === null ? parts : [...parts, line(scale.y(item.factor), "bound")];
 }

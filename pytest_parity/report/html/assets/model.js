@@ -23,8 +23,17 @@ function numeric(value) {
   return { inf: Infinity, "-inf": -Infinity, nan: NaN }[value] ?? null;
 }
 
+/** The larger of an error's two ratios; one that is no number is as bad as can be. */
+function worse(floors) {
+  return Math.max(
+    ...[floors.norm, floors.gain]
+      .map((ratio) => numeric(ratio) ?? 0)
+      .map((ratio) => (Number.isNaN(ratio) ? Infinity : ratio)),
+  );
+}
+
 function readSite(site, index) {
-  const floors = site.floors ? Math.max(numeric(site.floors.norm) ?? 0, numeric(site.floors.gain) ?? 0) : null;
+  const floors = site.floors ? worse(site.floors) : null;
   const equal = site.verdict === "equal";
   return {
     ...site,

@@ -1,4 +1,4 @@
-/* What stands beside the numbers: settings, environment, structure, coverage, losses, history, notes. */
+/* What stands beside the numbers: structure, settings, environment, coverage, losses, history, notes. */
 
 function grid(heads, rows, numeric_ = []) {
   const align = (index) => (numeric_.includes(index) ? "n" : null);
@@ -184,7 +184,6 @@ function runPanel(item, run) {
   ];
   return [
     block("Set otherwise than in the golden's run", settings(item)),
-    block("Structure", structure(item)),
     block("Coverage", coverage(item)),
     block("Losses", losses(item)),
     block("Environment", environment(item)),

@@ -226,18 +226,22 @@ function treeSection(item, open) {
   if (!item.modules.length) return null;
   const tree = new Tree(item, open);
   const { keys, heat, unit } = tree.columns;
-  const head = ["module", ...keys.map((key) => TREE_HEADS[key]), keys.length ? "fail" : ""];
   const steps = HEAT_STEPS.map((value, index) => heatCell(value, index ? number(value) : `≤ ${number(value)}`));
   return el(
     "section",
     { "aria-labelledby": "modules-title" },
     el("h2", { id: "modules-title" }, "Modules"),
-    el(
-      "div",
-      { class: `tree-head of-${keys.length}`, "aria-hidden": "true" },
-      head.map((text) => el("span", {}, text)),
-    ),
+    heat ? treeHead(keys) : null,
     tree.root,
     heat ? el("p", { class: "scale" }, el("span", {}, unit), steps) : null,
+  );
+}
+
+function treeHead(keys) {
+  const head = ["module", ...keys.map((key) => TREE_HEADS[key]), "fail"];
+  return el(
+    "div",
+    { class: `tree-head of-${keys.length}`, "aria-hidden": "true" },
+    head.map((text) => el("span", {}, text)),
   );
 }
