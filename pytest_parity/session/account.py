@@ -92,6 +92,9 @@ class Account(Run):
         self._own: Structure | None = None
         self._regions_declared = Declared()
 
+    _explains = True
+    """Whether causes are looked for: not where all that is wanted is whether something fails, and how far."""
+
     @property
     def _leaves(self) -> bool:
         """Whether what fails is left in ``--parity-out``."""
@@ -153,13 +156,13 @@ class Account(Run):
 
     def _explained(self, diagnosis: Diagnosis | None, first: list[Delta]) -> Diagnosis | None:
         """A diagnosis with its causes, as far as they can be tested."""
-        if diagnosis is None or not self._leaves or self.counterpart.failing or not self.comparator.keeps:
+        if diagnosis is None or not self._explains or self.counterpart.failing or not self.comparator.keeps:
             return diagnosis
         return replace(diagnosis, causes=self._causes.of(diagnosis, self._updates.place_of(first)))
 
     def _see_nonfinite(self) -> None:
         """Where a NaN or an infinity began that the golden has not, while the step's tensors are there."""
-        if self._nonfinite is not None or not self._leaves or self.comparator.step < 0:
+        if self._nonfinite is not None or not self._explains or self.comparator.step < 0:
             return
         if any(found.verdict is Verdict.NONFINITE for found in self.comparator.found.values()):
             steps_taken = [] if self.capture is None else self.capture.steps_taken
@@ -174,7 +177,7 @@ class Account(Run):
 
     def _explain_step(self) -> None:
         """Test the causes of the first step that fails, before its tensors are gone."""
-        if self._failed or not self._leaves or not self.comparator.fails(self.comparator.kinds):
+        if self._failed or not self._explains or not self.comparator.fails(self.comparator.kinds):
             return
         self._failed = True
         self.comparator.fill(self.comparator.kinds)

@@ -53,6 +53,8 @@ class Drawing(Checking):
         self._handles: list[RemovableHandle] = []
         self._jitter = Jitter(self._moved_output)
 
+    _explains = False
+
     @property
     def _leaves(self) -> bool:
         return False

@@ -48,6 +48,7 @@ class Isolating(Checking):
     """
 
     isolates = True
+    _explains = False
 
     def __init__(
         self, settings: Settings, streams: Streams, golden: Golden, *, reference: Reference, see: See, only: int | None

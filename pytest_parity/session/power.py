@@ -55,6 +55,8 @@ class Trial(Checking):
         self._calls: dict[Site | Kind, Tolerance] = {}
         self._compared: frozenset[Kind] = frozenset()
 
+    _explains = False
+
     @property
     def _leaves(self) -> bool:
         return False

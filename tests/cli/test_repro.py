@@ -15,7 +15,9 @@ from reproduced import ALL, Alone, Attention, Blocks, Convolution, Norms, Recurr
 from safetensors.torch import load_file, save_file
 
 from pytest_parity import ParityFailure
+from pytest_parity.session.parity import Parity
 from pytest_parity.session.reproducing import writing
+from pytest_parity.settings import Mode
 
 Repro = Callable[..., Done]
 
@@ -348,3 +350,27 @@ def test_a_source_that_cannot_be_imported_says_what_to_put_on_the_path(broken, r
     assert ran.status == 2
     assert "elsewhere.layers cannot be imported" in ran.err
     assert "put /home/me/project on the path: PYTHONPATH=/home/me/project python" in ran.err
+
+
+def test_isolations_own_bound_holds_where_it_was_measured(studio: Studio, repro: Repro):
+    studio.record(training(Norms), draws=2)
+    body = training(Norms, 1e-2)
+    parity = Parity(studio.settings(Mode.CHECK))
+    try:
+        with pytest.raises(ParityFailure) as failed:
+            body(parity)
+        assert failed.value.comparison is not None
+        found = parity.isolated(failed.value.comparison, parity.repeating(body))
+    finally:
+        parity.abandon()
+    assert found.isolation is not None
+    first = found.isolation.faulty[0]
+    assert (first.module, repro().status) == ("norm", 0)
+    bound = json.loads((studio.path / "repro/module.json").read_text())["expected"][first.site]
+    norm = float(load_file(studio.path / "repro/expected.safetensors")[first.site].double().norm())
+    assert bound == {
+        "what": "output",
+        "name": "out",
+        "gain": 0.0,
+        "norm": pytest.approx(3 * first.relative / first.floors * norm),
+    }

@@ -84,6 +84,19 @@ def test_a_residual_is_told_with_its_name_and_factor(actual: torch.Tensor, expec
     assert text(one).startswith(words)
 
 
+def test_a_sum_that_is_missing_is_told_with_all_its_terms():
+    one = bare(Y, Y + Z + 0.5 * X, inputs={"in.0": Z}, context={"attention": X, "dropped": X.clone(), "feed": Y})
+    assert cause(one) is Cause.RESIDUAL
+    assert text(one).startswith("with 0.5 (1/2) times attention and in.0 more it agrees (")
+
+
+def test_a_weight_whose_rows_are_in_another_order():
+    other = changed(LINEAR, lambda own: own.weight.copy_(own.weight[torch.randperm(32, generator=DRAW)]))
+    one = specimen(LINEAR, other, X, repeatable=False)
+    assert cause(one) is Cause.PERMUTATION
+    assert text(one).startswith("the rows of its weight, not its bias: ")
+
+
 def test_a_residual_of_something_else_is_not_told():
     assert cause(bare(Y, Y + Z, context={"ffn": X})) is None
 

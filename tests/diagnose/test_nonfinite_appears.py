@@ -150,9 +150,7 @@ def test_beside_a_mask_the_nan_is_still_found(studio: Studio):
     line, advice, *_ = notes(studio, trained(Masked(), x=lambda: torch.randn(3, 4)))
     assert line.startswith("step 0: NaN appears first in the output of middle.soft (3 of 9 elements)")
     assert "and 6 -inf" in line
-    assert advice.startswith(
-        "in.0[2] is -inf throughout: a sequence of nothing but padding leaves a softmax nothing"
-    )
+    assert advice.startswith("in.0[2] is -inf throughout: a sequence of nothing but padding leaves a softmax nothing")
 
 
 def test_backward_alone(studio: Studio):

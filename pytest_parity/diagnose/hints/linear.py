@@ -23,6 +23,7 @@ _ALIKE = 1e-3
 _WIDTH = 9
 """Of an embedding whose scale is told by its width."""
 _ROWS = 8
+_SEVERAL, _MANY = 2, 12
 _COUNT = 5
 """Numbers that a variance is of at least."""
 
@@ -157,6 +158,35 @@ def _scaled_term(trial: Trial) -> Iterator[Hint]:
             yield from trial.told(Cause.RESIDUAL, f"with {more} it agrees", trial.actual + form.value * one)
 
 
+def _combined(trial: Trial) -> Iterator[Hint]:
+    """Several of those at hand, each by a factor of its own: a sum that is missing as a whole."""
+    alike = {name: one for name, one in trial.known.items() if one.shape == trial.expected.shape}
+    names = [name for place, name in enumerate(alike) if not _again(list(alike.values()), place)][:_MANY]
+    if not trial.fits or len(names) < _SEVERAL or trial.expected.numel() < _ENOUGH * len(names):
+        return
+    terms = torch.stack([alike[name].reshape(-1) for name in names])
+    solved = torch.linalg.solve(terms @ terms.t(), terms @ (trial.expected - trial.actual).reshape(-1))
+    forms = {}
+    for name, times in zip(names, solved.tolist(), strict=True):
+        open_by = 2 * FLOORS * trial.floor / float(alike[name].norm())
+        if abs(times) > open_by:
+            forms[name] = written(times, open_by)
+    if not 1 < len(forms) <= _SEVERAL + 1 or None in forms.values():
+        return
+    other = trial.actual + sum(form.value * alike[name] for name, form in forms.items() if form is not None)
+    told = " and ".join(_times(form.words, name) for name, form in forms.items() if form is not None)
+    yield from trial.told(Cause.RESIDUAL, f"with {told} more it agrees", other)
+
+
+def _times(words: str, name: str) -> str:
+    return name if words == "1" else f"{words} times {name}"
+
+
+def _again(tensors: list[torch.Tensor], place: int) -> bool:
+    """Whether a tensor was there before."""
+    return any(torch.equal(tensors[place], one) for one in tensors[:place])
+
+
 def _channels(trial: Trial) -> Iterator[Hint]:
     """One number a channel, the same in every row, that is none of the parameters."""
     if not trial.fits or trial.expected.dim() < 2:  # noqa: PLR2004
@@ -181,4 +211,4 @@ def _varies(trial: Trial, dims: list[int]) -> bool:
 
 
 HYPOTHESES: tuple[Hypothesis, ...] = (_sign, _order, _factor, _bias, _residual, _shift)
-FITTED: tuple[Hypothesis, ...] = (_scaled_term, _channels)
+FITTED: tuple[Hypothesis, ...] = (_scaled_term, _combined, _channels)

@@ -12,7 +12,7 @@ from pytest_parity.diagnose.hints.trial import FLOORS, Hypothesis, Trial
 from pytest_parity.report.words import amount
 from pytest_parity.result import Cause, Hint
 
-__all__ = ["MATCHED", "WHOLE", "pattern"]
+__all__ = ["MATCHED", "WHOLE", "matching", "pattern"]
 
 _PAIR = 2
 _DIMS = 5
@@ -124,7 +124,7 @@ def _matched(trial: Trial) -> Iterator[Hint]:
         size = trial.actual.shape[dim]
         if not 1 < size <= _LONGEST or prod(trial.actual.shape) // size < _SHORTEST:
             continue
-        found = _matching(
+        found = matching(
             trial.actual.movedim(dim, 0).reshape(size, -1), trial.expected.movedim(dim, 0).reshape(size, -1)
         )
         if found is not None:
@@ -135,7 +135,7 @@ def _matched(trial: Trial) -> Iterator[Hint]:
             )
 
 
-def _matching(ours: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor | None:
+def matching(ours: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor | None:
     """For each of the reference's slices the place of ours that is like it, where that is one to one."""
     draw = torch.Generator().manual_seed(0)
     plane = torch.randn(ours.shape[1], _SIGNS, generator=draw, dtype=torch.float64)

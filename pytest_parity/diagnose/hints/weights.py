@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from pytest_parity.diagnose.hints.linear import bessel
 from pytest_parity.diagnose.hints.numbers import fitted, written
+from pytest_parity.diagnose.hints.order import matching, pattern
 from pytest_parity.diagnose.hints.trial import FLOORS, Hypothesis, Trial
 from pytest_parity.report.words import amount, listed
 from pytest_parity.result import Cause, Hint
@@ -23,6 +24,8 @@ _WORK = 1 << 32
 _SHARE = 0.25
 """Of the rows, those that may be wrong alone."""
 _SHOWN = 3
+_LEAST = 4
+_LONGEST = 2048
 
 
 def _changed(trial: Trial) -> Iterator[Hint]:
@@ -45,7 +48,7 @@ def _changed(trial: Trial) -> Iterator[Hint]:
 
 
 def _changes(weight: torch.Tensor, table: bool) -> Iterator[tuple[Cause, str, torch.Tensor]]:
-    if weight.dim() > 1 and weight.shape[0] == weight.shape[1] > 1 and not table:
+    if weight.dim() > 1 and weight.shape[0] == weight.shape[1] > 1:
         yield Cause.TRANSPOSE, "transposed", weight.transpose(0, 1)
     if weight.dim() > 3 and weight.shape[-1] == weight.shape[-2] > 1:  # noqa: PLR2004
         yield Cause.TRANSPOSE, "transposed in its last two dimensions", weight.transpose(-1, -2)
@@ -99,6 +102,24 @@ def _scaled(trial: Trial) -> Iterator[Hint]:
             yield from trial.told(Cause.BATCHNORM if variance else Cause.WEIGHT, text, ours / form.value + added)
 
 
+def _permuted(trial: Trial) -> Iterator[Hint]:
+    """The weight's rows in another order, the bias not."""
+    bias = trial.parameters.get("bias")
+    if bias is None or not trial.fits or bias.dim() != 1 or not bias.any():
+        return
+    for dim in _dims(trial):
+        size = trial.expected.shape[dim]
+        if size != bias.numel() or trial.expected.numel() // size < _LEAST or size > _LONGEST:
+            continue
+        added = bias.reshape([-1 if place == dim else 1 for place in range(trial.expected.dim())])
+        ours, theirs = ((one - added).movedim(dim, 0).reshape(size, -1) for one in (trial.actual, trial.expected))
+        found = matching(ours, theirs)
+        if found is not None:
+            other = (trial.actual - added).index_select(dim, found) + added
+            text = f"the rows of its weight, not its bias: {pattern(found)[0]}: in that order it agrees"
+            yield from trial.told(Cause.PERMUTATION, text, other)
+
+
 def _dims(trial: Trial) -> list[int]:
     """Where the outputs lie."""
     last = trial.expected.dim() - 1
@@ -148,4 +169,4 @@ def _outputs(trial: Trial) -> Iterator[Hint]:
             yield from trial.told(Cause.WEIGHT, f"{where} alone is {form.words} times the reference's", other)
 
 
-HYPOTHESES: tuple[Hypothesis, ...] = (_changed, _scaled, _rows, _outputs)
+HYPOTHESES: tuple[Hypothesis, ...] = (_changed, _scaled, _permuted, _rows, _outputs)
