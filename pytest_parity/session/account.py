@@ -107,7 +107,7 @@ class Account(Run):
     @property
     def explains_probes(self) -> bool:
         """Whether the cause of a probe that fails is looked for."""
-        return self._leaves
+        return self._explains
 
     @property
     def own_structure(self) -> Structure | None:

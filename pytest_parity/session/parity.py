@@ -348,7 +348,7 @@ class Parity(LivePairs):
         step = None if diagnosis is None else diagnosis.step
         if diagnosis is not None and (diagnosis.fault not in ISOLATED or step not in run.golden.steps):
             return comparison
-        settings = replace(self.settings, collect=False)
+        settings = replace(self.settings, collect=False, detail=False)
         with run.golden, run.left_alone(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they were given when the body ran first
             isolation = Isolator(settings, run.golden, again).run(step, run.comparator.first_failing_step)

@@ -56,6 +56,7 @@ def attention(width: int = 32, heads: int = 4, **changes) -> Code:
         if own.turn is not None:
             q, k = rotated(q, own.turn), rotated(k, own.turn)
         logits = q @ k.transpose(-1, -2) * own.scale
+        logits = logits * torch.tensor(own.gain)
         if own.diagonal is not None:
             allowed = torch.ones(steps, steps).tril(own.diagonal).bool()
             logits = logits.masked_fill(~allowed, float("-inf"))

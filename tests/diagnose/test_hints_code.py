@@ -62,6 +62,9 @@ def test_a_gate_from_the_other_half():
     [
         ({"scale": 1.0}, Cause.SCALE, "in place of 1 at hint_faults.py"),
         ({"scale": 1 / 8}, Cause.SCALE, "multiplied by 0.354 in place of 0.125"),
+        ({"scale": 1.001 * 8**-0.5}, Cause.SCALE, "multiplied by 0.3536 in place of 0.3539 at hint_faults.py"),
+        ({"gain": [1.001]}, Cause.SCALE, "its attention's logits are 1.001 times the reference's"),
+        ({"gain": [1.2]}, Cause.SCALE, "its attention's logits are 1.2 times the reference's"),
         ({"diagonal": 1}, Cause.MASK, "with diagonal 0 in place of 1 in its tril at hint_faults.py"),
         ({"diagonal": -1}, Cause.MASK, ""),
         ({"diagonal": None}, Cause.MASK, "with a causal mask before its softmax"),

@@ -11,6 +11,7 @@ from pytest_parity.diagnose.hints.norms import EPSILONS, least
 from pytest_parity.diagnose.hints.operations import Operation, traced, with_rewrite
 from pytest_parity.diagnose.hints.rewriting import Change, fixed, with_argument
 from pytest_parity.diagnose.hints.rotating import rotary_rewrites
+from pytest_parity.diagnose.hints.scaling import scaled_logits
 from pytest_parity.diagnose.hints.substitutes import SUBSTITUTES
 from pytest_parity.diagnose.hints.trial import Hypothesis, Trial
 from pytest_parity.result import Hint
@@ -68,6 +69,7 @@ def _rewritten(trial: Trial) -> Iterator[Hint]:
         for make in (*SUBSTITUTES[:2], mask_rewrites, rotary_rewrites, *SUBSTITUTES[2:]):
             yield from _others(trial, operations, make)
         yield from _eps(trial, operations)
+        yield from scaled_logits(trial, operations)
 
 
 HYPOTHESES: tuple[Hypothesis, ...] = (_rewritten,)

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from pytest_parity.diagnose.hints.operations import Operation, Rewrite, Shaped
 from pytest_parity.diagnose.hints.rewriting import Change, at, fixed, instead, passed, with_argument
-from pytest_parity.report.words import number
+from pytest_parity.report.words import number, pair
 from pytest_parity.result import Cause
 
 __all__ = ["SUBSTITUTES"]
@@ -116,7 +116,7 @@ def _scale(one: Operation, widths: Sequence[int]) -> Iterator[Change]:
     ]
     for other in dict.fromkeys(others):
         if abs(other - own) > _SAME * abs(own):
-            text = f"{word} by {number(other)} in place of {number(own)}"
+            text = f"{word} by {' in place of '.join(pair(other, own))}"
             yield at(Cause.SCALE, text, one, with_argument(1, fixed(other)))
 
 
@@ -131,7 +131,7 @@ def _attention(one: Operation) -> Iterator[Change]:
     heads = query[1] if len(query) == _RANK else 1
     for other in (plain, 1.0, 1 / query[-1], (heads * query[-1]) ** -0.5):
         if abs(other - own) > _SAME:
-            text = f"with its logits scaled by {number(other)} in place of {number(own)}"
+            text = f"with its logits scaled by {' in place of '.join(pair(other, own))}"
             yield at(Cause.SCALE, text, one, _named("scale", other))
 
 
