@@ -75,7 +75,7 @@ class _Wrong(torch.autograd.Function):
     def forward(context: Any, x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
         """The activation itself."""
         context.save_for_backward(x)
-        return function(x)
+        return function(x.clone())  # it may work in place
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None]:
@@ -91,7 +91,7 @@ def _before(call: Call) -> Iterator[Injection]:
     def fault(title: str, change: Callable[[Tensor], Tensor], *causes: Any, size: float = 1.0) -> Injection:
         put: Put = lambda parent: called_with(parent, name, change)  # noqa: E731
         one = between((call.parent, after, name), title, put, *causes, size=size)
-        label = replace(one.label, source=call.source)
+        label = replace(one.label, sources=call.sources)
         return Injection(title, Family.BACKWARD, one.path, label, one.make, size)
 
     for size in SCALES:

@@ -46,8 +46,8 @@ class Label:
     after: str = ""
     to: str = ""
     functional: bool = False
-    source: str = ""
-    """The module whose output the parent hands on as it is: there a wrong gradient of it shows."""
+    sources: frozenset[str] = frozenset()
+    """The modules that made what the parent hands on: at their outputs a wrong gradient of it shows."""
 
     @property
     def causes(self) -> frozenset[Cause]:

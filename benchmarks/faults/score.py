@@ -81,7 +81,7 @@ def _between(one: Faulty | None, label: Label) -> bool:
         return False
     if one.part is not Part.GRADIENT:
         return (one.after, one.to) == (label.after, label.to)
-    handed = {label.after, label.to, label.source} - {""}
+    handed = {label.after, label.to, *label.sources} - {""}
     return (one.after or Site.parse(one.site).path) in handed and one.to in {"", label.to}
 
 

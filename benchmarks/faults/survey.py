@@ -24,8 +24,10 @@ class Call:
     before: str
     """The child that its parent called last before it; empty: none."""
     given: Tensor | None = None
-    source: str = ""
-    """The call that has returned what is given, as it is; empty: the caller's own code made it."""
+    sources: frozenset[str] = frozenset()
+    """The calls that have returned what is given, as it is; else, of a parent's first child, what its parent is given."""
+    made: frozenset[str] = frozenset()
+    """The calls that have returned any of its arguments."""
     returned: Tensor | None = None
     times: int = 1
 
@@ -76,16 +78,21 @@ class Survey:
             if path in self.calls:
                 self.calls[path].times += 1
             else:
+                sources = self._made(args[:1])
+                if not sources and not called and parent in self.calls:
+                    sources = self.calls[parent].made
                 before = called[-1] if called else ""
-                given = _first(args)
-                sources = [one.path for one in self.calls.values() if given is not None and one.returned is given]
                 self.calls[path] = Call(
-                    path, module, parent, before, given=given, source=sources[-1] if sources else ""
+                    path, module, parent, before, given=_first(args), sources=sources, made=self._made(args)
                 )
             called.append(path)
             self._open.append((path, []))
 
         return hook
+
+    def _made(self, args: Any) -> frozenset[str]:
+        given = {id(one) for one in args if isinstance(one, Tensor)}
+        return frozenset(path for path, call in self.calls.items() if id(call.returned) in given)
 
     def _leave(self, path: str) -> Any:
         def hook(_module: nn.Module, _args: Any, output: Any) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 import torch
@@ -64,6 +64,10 @@ class _Seen:
     value: torch.Tensor | None
     draws: list[Measured]
     absent: bool = False
+    factor: float = 1.0
+    """By what it was divided."""
+    slack: float = 0.0
+    """How far that may be off, as a share."""
 
 
 class Alone:
@@ -136,8 +140,10 @@ class Alone:
         spared = self._same[step] or any(abs(factor - 1) < _ALIKE for factor in factors)
         if spared or sum(alike) < max(_FEW, _MOST * len(factors)):
             return 1.0  # what is common to all has spared none
+        spread = median(abs(factor / middle - 1) for factor in factors)
         for one in seen:
             self._divide(one, middle)
+            one.factor, one.slack = middle, spread  # it is known as far as the gradients agree on it
         return middle
 
     def _divide(self, seen: _Seen, factor: float) -> None:
@@ -160,7 +166,10 @@ class Alone:
                 continue
             own = math.sqrt(seen.distance.own)
             norm = seen.distance.norm
-            noise = noise_of(seen.distance, self._floor(seen, floors.get(id(seen))), BLAME)
+            floor = self._floor(seen, floors.get(id(seen)))
+            norm, gain = max(floor.norm / seen.factor, seen.slack * own), max(floor.gain, seen.slack)
+            floor = replace(floor, norm=norm, gain=gain, reference=own)
+            noise = noise_of(seen.distance, floor, BLAME)
             exact = torch_dtype(seen.entry) in EXACT
             yield Apart(seen.entry, noise, norm if exact else norm / own if own else math.inf)
 

@@ -192,7 +192,7 @@ def blamed(diagnosis: Diagnosis | None, isolation: Isolation) -> Diagnosis | Non
     able = [
         one
         for one in isolation.faulty
-        if one.step == diagnosis.step and (one.part not in _FORWARD or not backward or one.sure)
+        if one.step == diagnosis.step and (one.sure or (one.part in _FORWARD and not backward))
     ]
     if not able:
         loop = diagnosis.fault is Fault.BACKWARD and isolation.loop
@@ -201,9 +201,8 @@ def blamed(diagnosis: Diagnosis | None, isolation: Isolation) -> Diagnosis | Non
     same = (found.fault in _BACKWARD) == backward and found.module == diagnosis.module
     if not same:
         return found
-    return replace(
-        found, after=found.after or diagnosis.after, hints=diagnosis.hints, causes=found.causes or diagnosis.causes
-    )
+    after = found.after if found.fault is Fault.CUT else diagnosis.after or found.after
+    return replace(found, after=after, hints=diagnosis.hints, causes=found.causes or diagnosis.causes)
 
 
 def _told(first: Faulty, others: int) -> Diagnosis:

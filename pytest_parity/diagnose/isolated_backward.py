@@ -222,7 +222,11 @@ class BackwardAlone:
         if not self.recorded or (one.reference, one.call) in forward:
             return True
         suspects = self.suspects.get(one.order)
-        around = () if suspects is None else (*suspects.takers, *filter(None, suspects.around))
+        if suspects is None:
+            return False
+        around = suspects.takers or tuple(
+            filter(None, suspects.around)
+        )  # what nobody takes in, code of the caller's does
         return any((call.path, call.index) in forward for call in around)
 
 

@@ -21,7 +21,7 @@ from pytest_parity.diagnose.isolated import ISOLATED, Isolated, blamed
 from pytest_parity.errors import ParityError
 from pytest_parity.golden.entry import Entry
 from pytest_parity.golden.reader import Golden
-from pytest_parity.result import Comparison, Delta, Isolation, Part, Tolerance, Verdict
+from pytest_parity.result import Comparison, Delta, Diagnosis, Fault, Isolation, Part, Tolerance, Verdict
 from pytest_parity.session.checking import Checking
 from pytest_parity.session.explaining import Explaining
 from pytest_parity.session.moving import MovedReference
@@ -177,7 +177,8 @@ class Isolator:
             len(first.calls),
             tuple(faulty),
             isolated[at].errors(observed),
-            loop=not any(one.part is Part.GRADIENT for one in faulty) and self._all_gradients(observed, factors),
+            loop=not any(one.part is Part.GRADIENT and one.sure for one in faulty)
+            and self._all_gradients(observed, factors),
         )
 
     @staticmethod
@@ -244,4 +245,14 @@ def with_isolation(comparison: Comparison, isolation: Isolation) -> Comparison:
     sure = tuple(one for one in isolation.faulty if one.sure)
     if sure or comparison.passed:
         isolation = replace(isolation, faulty=sure)
-    return replace(comparison, isolation=isolation, diagnosis=blamed(comparison.diagnosis, isolation))
+    diagnosis = comparison.diagnosis
+    if diagnosis is None or not _another_call(comparison, diagnosis):
+        diagnosis = blamed(diagnosis, isolation)
+    return replace(comparison, isolation=isolation, diagnosis=diagnosis)
+
+
+def _another_call(comparison: Comparison, diagnosis: Diagnosis) -> bool:
+    """Whether what is first is a value that one side alone has: what a module adds of its own is no cause of that."""
+    there = (one for one in comparison.failures if (one.site, one.step) == (diagnosis.site, diagnosis.step))
+    alone = any(one.verdict in {Verdict.EXTRA, Verdict.MISSING} for one in there)
+    return alone and diagnosis.fault in {Fault.MODULE, Fault.BETWEEN}

@@ -46,7 +46,7 @@ def attention(width: int = 32, heads: int = 4, **changes) -> Code:
         "rate": 0.0,
         "joined": True,
         "turn": None,
-        "inverted": 0,
+        "gain": [1.0],
     }
 
     def forward(own, x):

@@ -97,6 +97,18 @@ def test_a_weight_whose_rows_are_in_another_order():
     assert text(one).startswith("the rows of its weight, not its bias: ")
 
 
+def test_a_term_that_is_the_same_at_all_steps():
+    time = Z[:, 0]
+    assert text(bare(Y, Y + time[:, None], context={"time": time})).startswith("with time added it agrees (")
+
+
+def test_values_that_are_cut_off_on_one_side_alone():
+    one = bare(Y.clamp(-1.5, 1.5), Y)
+    assert cause(one) is Cause.CONSTANT
+    assert text(one).startswith("its values are kept between -1.5 and 1.5, the reference's are not (")
+    assert text(bare(Y, Y.clamp(-1.5, 1.5))).startswith("with its values kept between -1.5 and 1.5 it agrees (")
+
+
 def test_a_residual_of_something_else_is_not_told():
     assert cause(bare(Y, Y + Z, context={"ffn": X})) is None
 

@@ -24,6 +24,9 @@ _WIDTH = 9
 """Of an embedding whose scale is told by its width."""
 _ROWS = 8
 _SEVERAL, _MANY = 2, 12
+_PLACES = 3
+"""Values that are cut off at least."""
+_OUTSIDE = 0.25
 _COUNT = 5
 """Numbers that a variance is of at least."""
 
@@ -113,8 +116,41 @@ def _residual(trial: Trial) -> Iterator[Hint]:
     """Something that the module's code had at hand: not added, twice, or taken away."""
     if trial.fits:
         for name, one in trial.known.items():
-            if one.shape == trial.expected.shape:
-                yield from _term(trial, Cause.RESIDUAL, name, one)
+            for added in _laid(one, trial.expected.shape):
+                yield from _term(trial, Cause.RESIDUAL, name, added)
+
+
+def _laid(one: torch.Tensor, shape: torch.Size) -> Iterator[torch.Tensor]:
+    """A tensor as it may be added to one of a shape: itself, or the same along one dimension that it has not."""
+    if one.shape == shape:
+        yield one
+    elif one.dim() == len(shape) - 1 > 1:
+        for dim in range(len(shape)):
+            if one.shape == (*shape[:dim], *shape[dim + 1 :]):
+                yield one.unsqueeze(dim).expand(shape)
+    elif one.dim() == len(shape) and all(own in {1, size} for own, size in zip(one.shape, shape, strict=True)):
+        yield one.expand(shape)
+
+
+def _cut(trial: Trial) -> Iterator[Hint]:
+    """Cut off at the largest and the smallest of the other's values."""
+    if not trial.fits or trial.expected.numel() < _ENOUGH:
+        return
+    low, high = float(trial.expected.min()), float(trial.expected.max())
+    if _is_cut(trial.actual, low, high):
+        text = f"with its values kept between {number(low)} and {number(high)} it agrees"
+        yield from trial.told(Cause.CONSTANT, text, trial.actual.clamp(low, high))
+    low, high = float(trial.actual.min()), float(trial.actual.max())
+    left = trial.left(trial.expected.clamp(low, high), trial.actual) if _is_cut(trial.expected, low, high) else None
+    if left is not None:
+        text = f"its values are kept between {number(low)} and {number(high)}, the reference's are not"
+        yield Hint(Cause.CONSTANT, f"{text} ({trial.support(left)})")
+
+
+def _is_cut(values: torch.Tensor, low: float, high: float) -> bool:
+    """Whether some values are outside, and by far not all."""
+    outside = int(((values < low) | (values > high)).sum())
+    return low < high and _PLACES <= outside <= _OUTSIDE * values.numel()
 
 
 def _term(trial: Trial, cause: Cause, name: str, added: torch.Tensor) -> Iterator[Hint]:
@@ -210,5 +246,5 @@ def _varies(trial: Trial, dims: list[int]) -> bool:
     return float(centred.norm()) > _APART * trial.floor + _ALIKE * float(trial.expected.norm())
 
 
-HYPOTHESES: tuple[Hypothesis, ...] = (_sign, _order, _factor, _bias, _residual, _shift)
+HYPOTHESES: tuple[Hypothesis, ...] = (_sign, _order, _factor, _bias, _residual, _shift, _cut)
 FITTED: tuple[Hypothesis, ...] = (_scaled_term, _combined, _channels)

@@ -21,6 +21,8 @@ __all__ = ["HYPOTHESES"]
 _EPS = {"native_layer_norm": 4, "_fused_rms_norm": 3, "native_batch_norm": 7, "native_group_norm": 7}
 """Where fused normalisations take theirs."""
 _LARGEST_EPS = 1e-2
+_FIRST = 4
+"""Substitutes that are tried before a number is fitted."""
 
 
 def _eps(trial: Trial, operations: Sequence[Operation]) -> Iterator[Hint]:
@@ -66,10 +68,12 @@ def _is_own(trial: Trial, where: str) -> bool:
 def _rewritten(trial: Trial) -> Iterator[Hint]:
     operations = traced(trial)
     if operations:
-        for make in (*SUBSTITUTES[:2], mask_rewrites, rotary_rewrites, *SUBSTITUTES[2:]):
+        for make in (*SUBSTITUTES[:2], mask_rewrites, rotary_rewrites, *SUBSTITUTES[2:_FIRST]):
             yield from _others(trial, operations, make)
         yield from _eps(trial, operations)
         yield from scaled_logits(trial, operations)
+        for make in SUBSTITUTES[_FIRST:]:
+            yield from _others(trial, operations, make)
 
 
 HYPOTHESES: tuple[Hypothesis, ...] = (_rewritten,)
