@@ -85,4 +85,4 @@ def apart(one: Injection, other: Injection) -> bool:
 
 def _touched(one: Injection) -> set[str]:
     label = one.label
-    return {name for name in (*label.modules, label.after, label.to) if name and (name != "(model)" or not label.after)}
+    return {name for name in (*label.modules, label.after, label.to) if name}

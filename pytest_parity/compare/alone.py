@@ -167,8 +167,8 @@ class Alone:
             own = math.sqrt(seen.distance.own)
             norm = seen.distance.norm
             floor = self._floor(seen, floors.get(id(seen)))
-            norm, gain = max(floor.norm / seen.factor, seen.slack * own), max(floor.gain, seen.slack)
-            floor = replace(floor, norm=norm, gain=gain, reference=own)
+            least = max(floor.norm / seen.factor, seen.slack * own)
+            floor = replace(floor, norm=least, gain=max(floor.gain, seen.slack), reference=own)
             noise = noise_of(seen.distance, floor, BLAME)
             exact = torch_dtype(seen.entry) in EXACT
             yield Apart(seen.entry, noise, norm if exact else norm / own if own else math.inf)

@@ -65,6 +65,6 @@ def _lines(found: list[Faulty]) -> Iterator[str]:
 
 def _far(one: Faulty) -> str:
     if math.isinf(one.floors):
-        return "not to be compared (another shape or dtype, or not finite)"
+        return "beyond comparison (of another shape or dtype, not finite, or not there)"
     floors = f"{one.floors:,.0f}" if one.floors >= _WHOLE else number(one.floors)
     return f"{floors} noise floors off (relative {number(one.relative)})"

@@ -80,7 +80,7 @@ class Explaining:
     def _is_torchs(self, step: int, call: Call) -> bool:
         return (step, call.path, call.index) in self._torchs
 
-    def see(self, run: Isolating, entry: Entry, value: torch.Tensor | None, region: Region | None) -> None:  # noqa: ARG002
+    def see(self, run: Isolating, entry: Entry, value: torch.Tensor | None, region: Region | None) -> None:
         """Test the hints, where this site is one of those, and the derivative of a call that is a suspect."""
         self._differentiate(run, entry)
         place = self._places.get((entry.step, entry.order))
@@ -90,17 +90,15 @@ class Explaining:
         faulty = self._faulty[place]
         modules = run.capture.modules
         with modules.at_rest(), torch.no_grad():
-            leaving = (
-                modules.leaving
-            )  # what children return is replaced as they are called, and not when they are called anew
+            leaving = modules.leaving  # children's outputs are replaced as they are called, and not when called anew
             alone = leaving is not None and next(leaving.module.children(), None) is None
             anew = Anew.of(modules, run.streams, entry.site) if alone and faulty.part is Part.OUTPUT else None
             specimen = Specimen(
                 part=faulty.part,
                 module=modules.named(faulty.reference),
                 path=faulty.module,
-                actual=value.detach(),
-                expected=self._golden.tensor(entry).to(value.device),
+                actual=_inside(value.detach(), region),
+                expected=_inside(self._golden.tensor(entry).to(value.device), region),
                 floor=apart.noise.norm_floor,
                 inputs=self._inputs(faulty, value.device),
                 context=self._context(faulty, entry, value.device),
@@ -155,3 +153,10 @@ class Explaining:
                         device
                     )
         return found
+
+
+def _inside(value: torch.Tensor, region: Region | None) -> torch.Tensor:
+    """What is outside of a valid region says nothing, on either side."""
+    if region is None:
+        return value
+    return torch.where(region.mask(value.shape).to(value.device), value, torch.zeros_like(value))
