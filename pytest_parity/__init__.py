@@ -20,7 +20,18 @@ from pytest_parity.errors import (
     ToleranceError,
     UsageError,
 )
-from pytest_parity.result import Comparison, Delta, Diagnosis, Metrics, Recorded, Tolerance, Verdict
+from pytest_parity.result import (
+    Comparison,
+    Delta,
+    Diagnosis,
+    Faulty,
+    Hint,
+    Isolation,
+    Metrics,
+    Recorded,
+    Tolerance,
+    Verdict,
+)
 from pytest_parity.site import Kind, Site
 
 if TYPE_CHECKING:
@@ -38,9 +49,12 @@ __all__ = [
     "Comparison",
     "Delta",
     "Diagnosis",
+    "Faulty",
     "Golden",
     "GoldenError",
     "GoldenNotFound",
+    "Hint",
+    "Isolation",
     "Kind",
     "LoadError",
     "Metrics",

@@ -43,6 +43,8 @@ class Call:
     fresh: list[torch.Tensor] | None = None
     """Its own streams as they began, where a draw in the module's own code is to be noticed."""
     repeated: bool = False
+    handed: list[tuple[torch.Tensor, torch.Tensor, int]] = field(default_factory=list)
+    """While it runs: what the caller gave, what was put in its place, and that one's version."""
 
 
 class CallStack:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Protocol
@@ -191,7 +191,15 @@ class ModuleObserver:
         call.streams = self._streams.enter(self.step or 0, path, index)
         if call.streams is not None and module._modules:  # noqa: SLF001  a leaf's draws are its own
             call.fresh = self._streams.states()
-        return self._handed(module, path, index, args, kwargs) if self._isolate is not None else None
+        if self._isolate is None:
+            return None
+        given = self._handed(module, path, index, args, kwargs)
+        call.handed = [
+            (own, other, _version(other))
+            for (_, own), (_, other) in zip(leaves((args, kwargs)), leaves(given), strict=True)
+            if own is not None and other is not None and own is not other
+        ]
+        return given
 
     def _leave(self, module: torch.nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
         if torch.compiler.is_compiling() or self.step is None or self.paused:
@@ -203,9 +211,12 @@ class ModuleObserver:
             self.functional_draws.setdefault(call.path)
         self._streams.leave(call.streams)
         call.streams = call.fresh = None
+        handed, call.handed = call.handed, []
         if output is None and sys.exc_info()[1] is not call.exception:
             return None  # the forward raised
         path, index = self._names.call(call.path, call.index)
+        if any(_version(other) != before for _, other, before in handed):
+            args, kwargs = self._handed(module, path, index, args, kwargs)  # as they were, for who calls it anew
         if self._outputs and not call.recompute:
             self.leaving = Leaving(module, path, index, args, kwargs)
             self._see_outputs(path, index, output)
@@ -213,7 +224,9 @@ class ModuleObserver:
         if self._gradients:
             self._see_gradients(call, path, index, output)
         if self._isolate is not None:
-            return self._replace(path, index, output, self._isolate)
+            replaced = self._replace(path, index, output, self._isolate)
+            _overwrite(handed, output, replaced)
+            return replaced
         if self._replay and any(fnmatchcase(path, pattern) for pattern in self._replay):
             return self._replace(path, index, output, self._replayed)
         return None
@@ -312,6 +325,21 @@ def rebuilt(value: Any, recorded: dict[str, torch.Tensor | None], prefix: str) -
     if parts is None:
         return value
     return with_parts(value, [(key, rebuilt(part, recorded, f"{prefix}.{key}")) for key, part in parts])
+
+
+def _overwrite(handed: list[tuple[torch.Tensor, torch.Tensor, int]], output: Any, replaced: Any) -> None:
+    """Have a caller see what a call has overwritten of what it was handed, as it would of its own tensors."""
+    pairs = zip(leaves(output), leaves(replaced), strict=True)
+    returned = {id(one): other for (_, one), (_, other) in pairs if one is not None and other is not None}
+    for own, given, before in handed:
+        if _version(given) != before:
+            with suppress(RuntimeError):  # what may not be overwritten: nor could the call have done it
+                own.copy_(returned.get(id(given), given))
+
+
+def _version(tensor: torch.Tensor) -> int:
+    """Counts how often a tensor was overwritten; inference keeps no count."""
+    return 0 if tensor.is_inference() else tensor._version  # noqa: SLF001  nothing else tells
 
 
 def _carry(own: torch.Tensor, recorded: torch.Tensor | None) -> torch.Tensor:

@@ -81,8 +81,9 @@ def _lines(args: argparse.Namespace, written: Written) -> Iterator[str]:
     yield f"$ python {written.directory / 'repro.py'}"
     yield written.said
     if written.status == 0:
+        where = "in what was left out, elsewhere" if written.incomplete else "elsewhere"
         yield style(
-            "alone, and fed the reference's inputs, it agrees: what differs is elsewhere, or was mended since", YELLOW
+            f"alone, and fed the reference's inputs, it agrees: what differs is {where}, or was mended since", YELLOW
         )
     elif written.status == 1:
         yield style("it shows the difference", GREEN)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import inf
+from time import monotonic
 from typing import Any
 
 import torch
@@ -24,22 +26,28 @@ _SEED = 20
 
 
 def derivative_error(
-    module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], call: Callable[..., Any]
+    module: torch.nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    call: Callable[..., Any],
+    *,
+    seconds: float = inf,
 ) -> float | None:
     """How far backward is from the derivative of the forward, as a share; ``None`` where that cannot be told.
 
     ``call`` calls the module, under the same random streams each time. Parameters and buffers are float64 while it runs,
-    and afterwards the same objects with the same values.
+    and afterwards the same objects with the same values. Every input and parameter takes two calls: after ``seconds`` it
+    is given up.
     """
     try:
         with _widened(module), torch.enable_grad():
-            return _error(module, args, kwargs, call)
+            return _error(module, args, kwargs, call, monotonic() + seconds)
     except Exception:  # noqa: BLE001  it is the user's code, in a dtype that it may not be made for
         return None
 
 
 def _error(
-    module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], call: Callable[..., Any]
+    module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], call: Callable[..., Any], until: float
 ) -> float | None:
     inputs = {
         leaf: tensor.detach().double().requires_grad_()
@@ -52,6 +60,8 @@ def _error(
     directions = [_drawn(one, generator) * _size(one) for one in points]
 
     def outputs() -> list[torch.Tensor]:
+        if monotonic() > until:
+            raise TimeoutError
         given = _put((args, kwargs), {leaf: one.clone() for leaf, one in inputs.items()}, "in")
         found = (tensor for _, tensor in leaves(call(*given[0], **given[1])))
         return [one for one in found if one is not None and one.is_floating_point()]

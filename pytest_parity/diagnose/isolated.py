@@ -31,6 +31,8 @@ _FAULTS = {
     Part.BUFFER: Fault.MODULE,
     Part.GRADIENT: Fault.BACKWARD,
 }
+_LOOPS = frozenset({Cause.ACCUMULATION, Cause.CLIPPING})
+"""What is done to gradients behind the backward pass."""
 _BACKWARD = frozenset({Fault.BACKWARD, Fault.NO_GRADIENT, Fault.CUT})
 ISOLATED = frozenset({Fault.MODULE, Fault.BETWEEN, Fault.VALUE, Fault.BACKWARD, Fault.NO_GRADIENT})
 """What isolation may tell more exactly."""
@@ -195,7 +197,8 @@ def blamed(diagnosis: Diagnosis | None, isolation: Isolation) -> Diagnosis | Non
         if one.step == diagnosis.step and (one.sure or (one.part in _FORWARD and not backward))
     ]
     if not able:
-        loop = diagnosis.fault is Fault.BACKWARD and isolation.loop
+        told = any(hint.cause in _LOOPS for hint in diagnosis.causes)
+        loop = diagnosis.fault is Fault.BACKWARD and (isolation.loop or told) and not isolation.refused
         return replace(diagnosis, fault=Fault.LOOP, module=ROOT, reference=ROOT, after="") if loop else diagnosis
     found = _told(able[0], diagnosis.others)
     same = (found.fault in _BACKWARD) == backward and found.module == diagnosis.module

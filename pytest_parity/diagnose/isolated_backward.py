@@ -34,6 +34,8 @@ class Suspects:
     takers: tuple[Call, ...] = ()
     sole: bool = False
     """Nobody but one call does anything with the value that shows."""
+    last: bool = False
+    """They are all that is behind a gradient; what else may have made it so is the test's own code."""
 
 
 class BackwardAlone:
@@ -111,10 +113,27 @@ class BackwardAlone:
             call = self._isolated.flow.innermost(call)
             if self._carries(call, kind=Kind.INPUT) or self._has_gradient(call):
                 return self._isolated.of_call(seen, Part.GRADIENT, call)
-            before = self._isolated.flow.producer(call)
+            before = self._isolated.flow.producer(call) or self._cutter(call)
             if before is None or self._carries(before):
                 return self._between(seen, before, call)
             call = before
+
+    def _cutter(self, call: Call) -> Call | None:
+        """The last call beside this one, before it, that was given a gradient to carry and carries none on."""
+        beside = self._isolated.flow.children(self._step.caller(call))
+        lost = [
+            one
+            for one in beside
+            if one.end < call.start
+            and not self._carries(one)
+            and (self._carries(one, kind=Kind.INPUT) or self._has_gradient(one))
+            and any(s.site.kind is Kind.ACTIVATION_GRADIENT and self._lost(s) for s in self._sites(one))
+        ]
+        return max(lost, key=lambda one: one.end, default=None)
+
+    def _sites(self, call: Call) -> list[Seen]:
+        key = call.path, call.index
+        return [s for s in self._step.kind(Kind.ACTIVATION_GRADIENT) if (s.site.path, s.site.call or 0) == key]
 
     def _has_gradient(self, call: Call) -> bool:
         """Whether it has parameters that the golden has a gradient of."""
@@ -176,7 +195,9 @@ class BackwardAlone:
                 for other in backward.sites[:at]
             ]
             later = min((end for end in before if end > own), default=inf)
-            self.suspects[seen.order] = Suspects(tuple(call for call in calls if own <= call.end <= later))
+            self.suspects[seen.order] = Suspects(
+                tuple(call for call in calls if own <= call.end <= later), last=later == inf
+            )
         return self._isolated.named(seen, Part.GRADIENT, name, owner)
 
     def _of_code(self, seen: Seen, caller: Call | None) -> Faulty:
@@ -187,8 +208,8 @@ class BackwardAlone:
 
     def resolved(
         self, one: Faulty, wrong: Callable[[Call], bool | None], is_torchs: Callable[[Call], bool] = lambda _: True
-    ) -> Faulty:
-        """A gradient's fault where it belongs: ``wrong`` says of a call whether its backward is not its own derivative.
+    ) -> Faulty | None:
+        """A gradient's fault where it belongs, ``None`` if that is in no module: ``wrong`` says of a call whether its backward is not its own derivative.
 
         Of calls that are right the code around them is left; where nothing can be told it stays as it was. A call that alone
         takes a value in may mean another derivative than its own (a straight-through estimator), unless it is of torch's own
@@ -206,6 +227,9 @@ class BackwardAlone:
         meant = suspects.sole and not all(map(is_torchs, suspects.calls))
         if left and not meant and all(found is False for found in told.values()):
             return self._of_code(seen, left[0])
+        leaves = [call for call in suspects.calls if not self._isolated.flow.children(call)]
+        if suspects.last and leaves and all(map(is_torchs, leaves)) and all(found is False for found in told.values()):
+            return None
         return one
 
     def own(self, faulty: Sequence[Faulty]) -> tuple[Faulty, ...]:
@@ -214,9 +238,17 @@ class BackwardAlone:
         Where gradients of outputs were not put in place that is all of them.
         """
         forward = {(one.reference, one.call) for one in faulty if one.part in _FORWARD}
-        return once(
-            one for one in faulty if not forward or one.part is not Part.GRADIENT or not self._follows(one, forward)
-        )
+        own = [one for one in faulty if not forward or one.part is not Part.GRADIENT or not self._follows(one, forward)]
+        unfed = [one for one in own if not self._fed(one)]
+        others = any(one.part in _FORWARD or one.part is Part.GRADIENT for one in own if one not in unfed)
+        return once(one for one in own if not others or one not in unfed)
+
+    def _fed(self, one: Faulty) -> bool:
+        """Whether the gradient of a parameter is its module's own: not of one whose calls the candidate does not make."""
+        if one.part is not Part.GRADIENT or not one.site.startswith(f"{Kind.GRADIENT}/"):
+            return True
+        sites = [seen for seen in self._step.kind(Kind.ACTIVATION_GRADIENT) if seen.site.path == one.reference]
+        return not sites or any(seen.order in self._isolated.seen for seen in sites)
 
     def _follows(self, one: Faulty, forward: set[tuple[str, int]]) -> bool:
         if not self.recorded or (one.reference, one.call) in forward:

@@ -383,6 +383,10 @@ def _check(options: Options, config: pytest.Config) -> None:
             "--parity-selftest puts faults into what is checked, and this run records; record first, then run "
             "pytest --parity-selftest"
         )
+    if config.option.parity_isolate and options.record:
+        raise UsageError(
+            "--parity-isolate looks at what is checked, and this run records; record first, then run pytest --parity-isolate"
+        )
     if options.reason and not options.record:
         raise UsageError(
             f"--parity-reason {options.reason!r} is why goldens are recorded again, and this run records over none; "

@@ -122,8 +122,12 @@ class DiagnosisRow(TypedDict):
     reference: str
     site: str
     step: int
+    candidate: str
+    """The candidate's own name of the site, where it is another; else empty."""
     after: str
-    """The last site in execution order that agreed, where that helps."""
+    """The last site in execution order that agreed, where that helps; of ``cut`` the child in front of it."""
+    to: str
+    """Of ``cut`` the child behind it."""
     others: int
     """How many sites fail besides."""
     hints: list[str]
@@ -142,8 +146,12 @@ class FaultyRow(TypedDict):
     order: int
     floors: Number
     """In multiples of isolation's own floor."""
+    factor: float
+    """Floors above which it fails a check that passes otherwise."""
     relative: Number
     """``||a-r||/||r||``."""
+    candidate: str
+    """The candidate's own name of the site, where it is another; else empty."""
     after: str
     to: str
     text: str

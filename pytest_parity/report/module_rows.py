@@ -11,7 +11,7 @@ from typing import Any
 
 from pytest_parity.report.model import ModuleRow
 from pytest_parity.report.site_rows import Owners
-from pytest_parity.result import Comparison, Delta, Traced, Verdict
+from pytest_parity.result import Comparison, Delta, Fault, Part, Traced, Verdict
 from pytest_parity.site import ROOT, Kind, Site
 
 __all__ = ["module_rows"]
@@ -31,6 +31,19 @@ _WORST = (
     Verdict.MISSING,
 )
 """From the best to the worst."""
+_OF_A_MODULE = frozenset(
+    {
+        Fault.PROBE,
+        Fault.MODULE,
+        Fault.BETWEEN,
+        Fault.NOT_CALLED,
+        Fault.BACKWARD,
+        Fault.NO_GRADIENT,
+        Fault.CUT,
+    }
+)
+"""Whose name is a module's; others name the loop, the optimizer, a value, a field of the batch or a weight."""
+_NO_MODULE = frozenset({Part.VALUE, Part.UPDATE})
 _RANK = {verdict: rank for rank, verdict in enumerate(_WORST)}
 
 
@@ -98,12 +111,18 @@ def _isolated(found: dict[str, _Module], comparison: Comparison | None) -> froze
     if comparison is None:
         return frozenset()
     isolation, diagnosis = comparison.isolation, comparison.diagnosis
+    faulty = [one for one in isolation.faulty if one.part not in _NO_MODULE] if isolation else []
     for error in isolation.errors if isolation else ():
         if error.introduced is not None and error.reference in found:
             found[error.reference].introduced.append(error.introduced)
+    for one in faulty:
+        if one.reference in found:
+            found[one.reference].introduced.append(one.floors)
     if isolation and isolation.faulty:
-        return frozenset(one.reference for one in isolation.faulty)
-    return frozenset() if diagnosis is None else frozenset({diagnosis.reference or diagnosis.module})
+        return frozenset(one.reference for one in faulty)
+    if diagnosis is None or diagnosis.fault not in _OF_A_MODULE:
+        return frozenset()
+    return frozenset({diagnosis.reference or diagnosis.module})
 
 
 def _of(found: dict[str, _Module], path: str) -> _Module:

@@ -167,6 +167,8 @@ def _backward(diagnosis: Diagnosis, site: Site, delta: Delta | None) -> str:
             f"the gradient of the input {_input(site)} is the first that differs while the forward pass agrees{after}"
             + _detail(delta)
         )
+    if site.kind is Kind.ACTIVATION_GRADIENT and site.path == ROOT != diagnosis.reference:
+        return f"{diagnosis.module}: the gradient that it gives {ROOT} is the first that differs, while the forward pass agrees"
     return (
         f"{diagnosis.module} is the first module in backward order whose gradient differs while the forward "
         f"pass agrees{after}" + _detail(delta)

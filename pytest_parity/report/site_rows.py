@@ -86,14 +86,16 @@ def _numbers(delta: Delta) -> dict[str, Any]:
     found: dict[str, Any] = {"share": _share(delta)}
     if noise is not None:
         found["floors"] = {"norm": noise.norm_ratio, "gain": noise.gain_ratio, "factor": noise.factor}
-    elif tolerance is not None:
+    elif tolerance is not None and tolerance.factor is None:
         found.update(rtol=tolerance.rtol, atol=tolerance.atol)
     if tolerance is not None:
         found["origin"] = tolerance.origin
-    if apart is not None:
+    if apart is not None and (metrics is None or metrics.finite):
         found.update(max_abs=apart.max_abs, mean_abs=apart.mean_abs, relative_l2=apart.relative_l2)
     if metrics is not None:
-        found.update(cosine=metrics.cosine, mismatched=metrics.mismatched)
+        found["mismatched"] = metrics.mismatched
+    if metrics is not None and metrics.finite:
+        found["cosine"] = metrics.cosine
         found["allowed"] = None if noise is not None else metrics.worst_allowed
     return found
 

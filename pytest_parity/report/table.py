@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_parity.report.words import elided, number, pair, verdict_word
-from pytest_parity.result import Delta
+from pytest_parity.result import Delta, Metrics
 
 __all__ = ["table"]
 
@@ -47,11 +47,15 @@ def _row(delta: Delta, several: bool, by_floor: bool) -> tuple[str, ...]:
         site,
         verdict,
         *floors,
-        number(metrics.max_abs),
-        number(metrics.max_rel),
-        f"{noise.factor:g} floors" if noise else number(metrics.worst_allowed),
+        *_far(metrics),
+        f"{noise.factor:g} floors" if noise else number(metrics.worst_allowed) if metrics.finite else "-",
         f"{worst} ({delta.detail})" if delta.detail else worst,
     )
+
+
+def _far(metrics: Metrics) -> tuple[str, str]:
+    """Of a tensor in which nothing is finite no distance is known."""
+    return (number(metrics.max_abs), number(metrics.max_rel)) if metrics.finite else ("-", "-")
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:

@@ -166,6 +166,11 @@ class Metrics:
     """The mean of ``|a-r|``."""
 
     @property
+    def finite(self) -> bool:
+        """Whether an element can be finite on both sides; where none is, the statistics are of nothing."""
+        return max(self.nonfinite_actual, self.nonfinite_expected) < max(self.elements, 1)
+
+    @property
     def spread(self) -> Spread:
         """What of it does not depend on a tolerance."""
         return Spread(self.max_abs, self.mean_abs, self.rmse, self.relative_l2)

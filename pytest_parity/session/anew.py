@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from pytest_parity.capture import Leaving, Streams, leaves
+from pytest_parity.capture import Leaving, Streams, leaves, rebuilt
 from pytest_parity.capture.modules import ModuleObserver
 from pytest_parity.site import Site
 
@@ -33,7 +33,9 @@ class Anew:
 
     def __call__(self) -> torch.Tensor | None:
         """The same output, computed anew."""
-        output = self.called(*self.leaving.args, **self.leaving.kwargs)
+        given = self.leaving.args, self.leaving.kwargs
+        args, kwargs = rebuilt(given, dict(leaves(given, "in")), "in")  # copies, should it overwrite them
+        output = self.called(*args, **kwargs)
         return dict(leaves(output, "out")).get(self.leaf or "out")
 
     def called(self, *args: Any, **kwargs: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import torch
@@ -31,6 +32,8 @@ __all__ = ["Explaining"]
 _EXPLAINED = (Part.OUTPUT, Part.HANDED, Part.BUFFER)
 _LIMIT = 20
 """Faulty places whose cause is looked for."""
+_SECONDS = 30.0
+"""That derivatives may take, all together."""
 
 
 class Explaining:
@@ -60,18 +63,20 @@ class Explaining:
             for call in isolated[one.step].backward.suspects[one.order].calls
         }
         self._errors: dict[tuple[int, str, int], float | None] = {}
+        self._seconds = _SECONDS
         self._torchs: set[tuple[int, str, int]] = set()
         """The suspects whose class is torch's own."""
 
     def explained(self) -> list[Faulty]:
-        """The same, with their hints, and gradients where they belong."""
+        """The same, with their hints, and gradients where they belong; not those that are no module's."""
         told = [replace(one, hints=self._hints.get(place, one.hints)) for place, one in enumerate(self._faulty)]
-        return [
+        resolved = (
             self._isolated[one.step].backward.resolved(
                 one, partial(self._wrong, one.step), partial(self._is_torchs, one.step)
             )
             for one in told
-        ]
+        )
+        return [one for one in resolved if one is not None]
 
     def _wrong(self, step: int, call: Call) -> bool | None:
         error = self._errors.get((step, call.path, call.index))
@@ -103,7 +108,7 @@ class Explaining:
                 inputs=self._inputs(faulty, value.device),
                 context=self._context(faulty, entry, value.device),
                 constants=run.constants(faulty.reference),
-                again=anew,
+                again=None if anew is None else partial(_anew_inside, anew, region),
             )
             self._hints[place] = forward_hints(specimen)
 
@@ -117,9 +122,11 @@ class Explaining:
             if type(anew.leaving.module).__module__.startswith("torch.nn."):
                 self._torchs.add(key)
             with modules.at_rest():
+                began = monotonic()
                 self._errors[key] = derivative_error(
-                    anew.leaving.module, anew.leaving.args, anew.leaving.kwargs, anew.called
+                    anew.leaving.module, anew.leaving.args, anew.leaving.kwargs, anew.called, seconds=self._seconds
                 )
+                self._seconds -= monotonic() - began
 
     def _inputs(self, faulty: Faulty, device: torch.device) -> dict[str, torch.Tensor]:
         entries = (
@@ -153,6 +160,11 @@ class Explaining:
                         device
                     )
         return found
+
+
+def _anew_inside(anew: Anew, region: Region | None) -> torch.Tensor | None:
+    value = anew()
+    return None if value is None else _inside(value, region)
 
 
 def _inside(value: torch.Tensor, region: Region | None) -> torch.Tensor:

@@ -85,7 +85,8 @@ def _stage(failure: ParityFailure) -> int:
     diagnosis = failure.comparison.diagnosis if failure.comparison else None
     if diagnosis is None:
         return 0
-    return {Fault.BACKWARD: 1, Fault.NO_GRADIENT: 1, Fault.UPDATE: 2}.get(diagnosis.fault, 0)
+    backward = dict.fromkeys((Fault.BACKWARD, Fault.NO_GRADIENT, Fault.CUT, Fault.LOOP), 1)
+    return {**backward, Fault.UPDATE: 2}.get(diagnosis.fault, 0)
 
 
 def explore(strategy: Any, pair: Pair, settings: Any) -> list[Comparison]:

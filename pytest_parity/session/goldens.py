@@ -209,9 +209,7 @@ class _Pair:
         """With the candidate's own names of modules, and what it was computed with."""
         modules = self._theirs.modules if self._theirs else ()
         names = {path: own for path in modules if (own := self.names.back(path)) != path}
-        return replace(
-            trace, names=names, environment=self._candidate.manifest["provenance"].get("environment") or {}
-        )
+        return replace(trace, names=names, environment=self._candidate.manifest["provenance"].get("environment") or {})
 
     @property
     def _beyond(self) -> list[int]:

@@ -35,7 +35,8 @@ __all__ = ["ISOLATED", "Isolating", "Isolator", "with_isolation"]
 DRAWS = 3
 _NEARLY_ALL = 0.9
 _FORWARD = frozenset({Kind.INPUT, Kind.ACTIVATION})
-_KINDS = _FORWARD | {Kind.ACTIVATION_GRADIENT, Kind.GRADIENT, Kind.UPDATED_WEIGHT}
+_BACKWARD = frozenset({Kind.ACTIVATION_GRADIENT, Kind.GRADIENT})
+_KINDS = _FORWARD | _BACKWARD | {Kind.UPDATED_WEIGHT}
 
 See = Callable[["Isolating", Entry, "torch.Tensor | None", "Region | None"], None]
 """Takes what a site is, alone: the run, the golden's entry, the candidate's value, the valid region."""
@@ -63,6 +64,17 @@ class Isolating(Checking):
         self.seen: set[tuple[int, int]] = set()
         self.obstacle = ""
         """Why nothing could be isolated."""
+        self._backward = self._closed = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything asked for was run: what the body does behind that, an assertion of its own, says nothing."""
+        return self._closed or (self.settled is not None and self.settled == self._steps()[-1])
+
+    def close_single(self) -> None:
+        """Without a loop that is at the watch's end, where backward has run by then."""
+        super().close_single()
+        self._closed = self._backward or self._recorded_kinds.isdisjoint(_BACKWARD)
 
     @property
     def _leaves(self) -> bool:
@@ -102,6 +114,7 @@ class Isolating(Checking):
         if entry is None or entry.step != self.step or (self._only is not None and entry.step != self._only):
             return
         self.seen.add((entry.step, entry.order))
+        self._backward = self._backward or site.kind in _BACKWARD
         if site.kind in _FORWARD:
             self.calls.add((entry.step, site.path, site.call or 0))
             if value is not None and value.requires_grad:
@@ -231,7 +244,8 @@ class Isolator:
         except ParityError as error:
             return run, str(error).partition("\n")[0]
         except Exception as error:  # noqa: BLE001  it is the user's code, run in a way that it was not made for
-            return run, f"run again, the test raises {type(error).__name__}: {error}".partition("\n")[0]
+            if not run.complete:
+                return run, f"run again, the test raises {type(error).__name__}: {error}".partition("\n")[0]
         finally:
             run.abandon()
         return run, run.obstacle

@@ -148,13 +148,13 @@ def failed(case: str = "nest/tiny", blocks: int = 4, faulty: int = 1) -> dict[st
         "settings": [{"about": "constant", "name": "scale", "where": f"encoder.{story.path}", "golden": "0.125", "here": "1.0", "likely": True}],
         "notes": ["modules that were never called: (model)"],
         "diagnosis": {"fault": "module", "module": f"encoder.{story.path}", "reference": story.path, "site": at["site"], "step": 0,
-                      "after": "", "others": wrong - 1, "hints": [], "causes": [hint]},
+                      "candidate": at["candidate"], "after": "", "to": "", "others": wrong - 1, "hints": [], "causes": [hint]},
         "isolation": {"step": 0, "calls": 40, "refused": "", "errors": [
             {"module": one["candidate"], "reference": one["path"], "call": 0, "inherited": one["inherited"], "outgoing": one["outgoing"],
              "introduced": one["introduced"], "order": next(site["order"] for site in sites if site["site"] == f"activation/{one['path']}#0")}
             for one in modules[1:]], "faulty": [row | {
-            "part": "output", "module": f"encoder.{story.path}", "reference": story.path, "text": f"encoder.{story.path} returns another value: 31,400 noise floors off (relative 0.031)", "floors": 31400.0, "relative": 0.031, "after": "",
-            "to": "", "hints": [hint]}]},
+            "part": "output", "module": f"encoder.{story.path}", "reference": story.path, "text": f"encoder.{story.path} returns another value: 31,400 noise floors off (relative 0.031)", "floors": 31400.0, "factor": FACTOR, "relative": 0.031,
+            "candidate": at["candidate"], "after": "", "to": "", "hints": [hint]}]},
         "losses": [{"step": 0, "name": "loss", "reference": 4.6151, "candidate": 4.6209, "verdict": "differs"}],
         "history": [{"reason": "torch 2.13", "sites": {"within": 12}, "versions": {"torch": "2.13.0"}, "changes": {}}],
     }  # fmt: skip

@@ -34,6 +34,16 @@ def test_the_bug_is_the_title(show: Open):
     assert page.locator("h1 code").inner_text() == FAULTY
 
 
+@pytest.mark.parametrize("text", ["{}: what it hands to head differs", "after {} returns"])
+def test_a_name_in_parentheses_is_the_bug_as_any_other(show: Open, text: str):
+    case = failed()
+    case["headline"] = f"nest/tiny step 0: {text.format('(model)')}"
+    case["diagnosis"]["module"] = "(model)"
+    page = show(run(case))
+    assert title(page) == text.format("(model)")
+    assert page.locator("h1 .culprit").inner_text() == "(model)"
+
+
 def test_why_stands_below_it(show: Open):
     page = show(run(failed()))
     assert "times 0.125 they agree to 0.8 floors" in page.get_by_role("list", name="Causes").inner_text()
@@ -99,6 +109,26 @@ def test_a_sites_page_has_numbers_a_histogram_and_the_worst_elements(show: Open)
     assert "elements by how far they differ" in page.locator(".bars svg").get_attribute("aria-label")
     assert page.locator("article tbody tr").count() == 10
     assert page.locator("article tbody tr").first.inner_text().split() == ["[1,", "9,", "27]", "0.59", "0.5", "0.09"]
+
+
+def test_where_nothing_is_finite_there_is_no_histogram(show: Open):
+    case = failed()
+    site = next(one for one in case["sites"] if one["site"] == SITE)
+    for number in ("max_abs", "mean_abs", "relative_l2", "cosine"):
+        del site[number]
+    site |= {"verdict": "nonfinite", "share": "inf", "worst": [{"index": [0], "here": "nan", "reference": 0.5}]}
+    site["histogram"] = {"start": 0.0, "width": 0.25, "counts": [], "equal": 0, "nonfinite": 4096}
+    page = show(run(case), LINK)
+    assert "0 do not differ, 4,096 are not finite on one side." in page.locator("article").inner_text()
+    assert page.locator(".bars").count() == 0
+    assert "cosine" not in page.locator("article dl").inner_text()
+
+
+def test_what_could_not_be_isolated_says_so(show: Open):
+    case = failed()
+    case["isolation"] |= {"faulty": [], "errors": [], "refused": "the test is a unittest.TestCase"}
+    told = show(run(case)).get_by_role("region", name="Isolation").inner_text()
+    assert told == "Modules were not looked at alone: the test is a unittest.TestCase"
 
 
 def test_the_run_has_settings_environment_coverage_losses_history_and_notes(show: Open):

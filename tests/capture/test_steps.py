@@ -73,7 +73,7 @@ def training(
 
 def test_every_default_kind_of_every_step_is_recorded_and_compared(studio: Studio) -> None:
     comparison = studio.both(training())
-    assert set(comparison.kinds) == {k.value for k in Kind} - {"batch", "output", "activation_gradient"}
+    assert set(comparison.kinds) == {k.value for k in Kind} - {"batch", "output", "activation_gradient", "probe"}
     assert comparison.steps == (0, 1, 2)
     assert studio.golden().manifest["steps"]["1"]["updated"] is True
 

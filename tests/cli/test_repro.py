@@ -15,6 +15,7 @@ from reproduced import ALL, Alone, Attention, Blocks, Convolution, Norms, Recurr
 from safetensors.torch import load_file, save_file
 
 from pytest_parity import ParityFailure
+from pytest_parity.result import Comparison, Fault
 from pytest_parity.session.parity import Parity
 from pytest_parity.session.reproducing import writing
 from pytest_parity.settings import Mode
@@ -51,6 +52,23 @@ def broken(studio: Studio) -> Callable[[Body, Body], Path]:
         return studio.path / "repro"
 
     return run
+
+
+def isolated(studio: Studio, body: Body) -> Comparison:
+    """A check that fails, with isolation behind it."""
+    parity = Parity(studio.settings(Mode.CHECK))
+
+    def whole() -> None:
+        body(parity)
+        parity.finish()
+
+    try:
+        with pytest.raises(ParityFailure) as failed:
+            whole()
+        assert failed.value.comparison is not None
+        return parity.isolated(failed.value.comparison, parity.repeating(body))
+    finally:
+        parity.abandon()
 
 
 def mend(directory: Path, key: str, name: str, value: Any) -> None:
@@ -191,7 +209,10 @@ def test_the_later_call_of_a_module(broken, repro: Repro):
     directory = broken(training(Tied), training(Tied, 0.2))
     assert "case: act, written to" in repro("--module", "act#1").out
     assert names(directory / "expected.safetensors") == ["activation/act#1"]
-    assert "its outputs are recorded with the kind 'activation'" in repro("--module", "act#2").err
+    assert (
+        "no output of act#2 in step 0: the module is called 2 times there, counted from #0"
+        in repro("--module", "act#2").err
+    )
 
 
 def test_a_module_that_is_not_there(broken, repro: Repro):
@@ -202,14 +223,22 @@ def test_a_module_that_is_not_there(broken, repro: Repro):
 
 
 def test_what_is_not_plain_is_named(broken, repro: Repro):
-    class Own(Norms):
-        def __init__(self, eps: float = 1e-5) -> None:
-            super().__init__(eps)
-            self.hook = lambda: None
+    def body(factor: float) -> Body:
+        def run(parity) -> None:
+            torch.manual_seed(0)
+            model = parity.load(Norms())
+            whole = model.norm.forward
+            model.norm.forward = lambda x: whole(x) * factor
+            with parity.watch(model):
+                model(parity.input("x", lambda: torch.randn(3, 4))).square().mean().backward()
 
-    Own.__qualname__, Own.__module__ = "Norms", Norms.__module__
-    broken(training(Own), training(Own, 1e-2))
-    assert "cannot be built again: its class is" in repro("--module", "(model)").err
+        return run
+
+    broken(body(1.0), body(2.0))
+    done = repro()
+    assert "not plain, so left as the class has it, or out: norm.forward (" in done.out
+    assert done.out.splitlines()[-1].endswith("what differs is in what was left out, elsewhere, or was mended since")
+    assert done.status == 1
 
 
 def test_a_class_inside_of_a_function_cannot_be_built_again(broken, repro: Repro):
@@ -248,6 +277,28 @@ def test_a_value_of_the_tests_own_is_no_module(broken, repro: Repro):
     assert "the loss is what differs, and the test's own code computes it of modules that agree" in done.err
 
 
+def test_what_the_loop_does_with_gradients_is_no_modules_doing(studio: Studio, repro: Repro):
+    def body(factor: float) -> Body:
+        def run(parity) -> None:
+            torch.manual_seed(0)
+            model = parity.load(Norms())
+            with parity.watch(model, kinds=("weight", "input", "activation", "activation_gradient", "gradient")):
+                model(parity.input("x", lambda: torch.randn(3, 4))).square().mean().backward()
+                for one in model.parameters():
+                    assert one.grad is not None
+                    one.grad *= factor
+
+        return run
+
+    studio.record(body(1.0), draws=2)
+    found = isolated(studio, body(0.25))
+    assert found.diagnosis is not None
+    assert found.diagnosis.fault is Fault.LOOP
+    done = repro()
+    assert done.status == 2
+    assert "so there is no module to write: look at what the loop does with them in step 0" in done.err
+
+
 def test_a_backward_without_its_beginning_is_refused(broken, repro: Repro):
     kinds = ("weight", "input", "activation", "gradient")
 
@@ -274,6 +325,14 @@ def test_nothing_was_left(studio: Studio, repro: Repro):
     done = repro()
     assert done.status == 2
     assert "no failing check of case has left a model's description" in done.err
+    assert done.err.rstrip().endswith("check it again: pytest --parity-case 'case'")
+
+
+def test_a_case_that_is_misspelt_says_which_was_meant(studio: Studio, broken, parity_command: Command):
+    broken(training(Norms), training(Norms, 1e-2))
+    done = parity_command("repro", "cas", "--left", studio.path / "out", "--root", studio.path / "golden")
+    assert done.status == 2
+    assert done.err.rstrip().endswith("did you mean case?")
 
 
 def test_a_golden_that_was_recorded_since_is_refused(studio: Studio, broken, repro: Repro):
@@ -354,15 +413,7 @@ def test_a_source_that_cannot_be_imported_says_what_to_put_on_the_path(broken, r
 
 def test_isolations_own_bound_holds_where_it_was_measured(studio: Studio, repro: Repro):
     studio.record(training(Norms), draws=2)
-    body = training(Norms, 1e-2)
-    parity = Parity(studio.settings(Mode.CHECK))
-    try:
-        with pytest.raises(ParityFailure) as failed:
-            body(parity)
-        assert failed.value.comparison is not None
-        found = parity.isolated(failed.value.comparison, parity.repeating(body))
-    finally:
-        parity.abandon()
+    found = isolated(studio, training(Norms, 1e-2))
     assert found.isolation is not None
     first = found.isolation.faulty[0]
     assert (first.module, repro().status) == ("norm", 0)

@@ -96,7 +96,10 @@ def test_a_site_is_looked_up_once():
             {"activations": (1e-3, 0.0)},
             r"ini: 'activations' is neither a kind nor a pattern; did you mean 'activation'\?",
         ),
-        ({"nonsense": (1e-3, 0.0)}, r"kinds are batch, weight, probe, input, activation, output, loss, activation_gradient"),
+        (
+            {"nonsense": (1e-3, 0.0)},
+            r"kinds are batch, weight, probe, input, activation, output, loss, activation_gradient",
+        ),
         ({"activation": 1e-3}, r"ini 'activation': 0.001 is not a pair \(rtol, atol\)"),
         ({"activation": (1e-3,)}, r"is not a pair"),
         ({"activation": "ab"}, r"is not a pair"),

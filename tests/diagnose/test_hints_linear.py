@@ -75,7 +75,7 @@ def test_an_embedding_that_lacks_the_root_of_its_width():
         (Y, Y + Z, "with ffn added it agrees"),
         (Y + Z, Y, "with ffn taken away it agrees"),
         (Y - Z, Y + Z, "with ffn added twice it agrees"),
-        (Y + Z, Y + 0.5 * Z, "with -0.5 (1/2) times ffn more it agrees"),
+        (Y + Z, Y + 0.5 * Z, "with -0.5 (-1/2) times ffn added it agrees"),
     ],
 )
 def test_a_residual_is_told_with_its_name_and_factor(actual: torch.Tensor, expected: torch.Tensor, words: str):
@@ -87,7 +87,7 @@ def test_a_residual_is_told_with_its_name_and_factor(actual: torch.Tensor, expec
 def test_a_sum_that_is_missing_is_told_with_all_its_terms():
     one = bare(Y, Y + Z + 0.5 * X, inputs={"in.0": Z}, context={"attention": X, "dropped": X.clone(), "feed": Y})
     assert cause(one) is Cause.RESIDUAL
-    assert text(one).startswith("with 0.5 (1/2) times attention and in.0 more it agrees (")
+    assert text(one).startswith("with 0.5 (1/2) times attention and in.0 added it agrees (")
 
 
 def test_a_weight_whose_rows_are_in_another_order():

@@ -115,9 +115,7 @@ def test_another_word_is_refused(pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\nparity_isolate = sometimes\n")
     result = pytester.runpytest()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(
-        ["*ini option parity_isolate = 'sometimes' is none of: on-failure, always, never"]
-    )
+    result.stderr.fnmatch_lines(["*ini option parity_isolate = 'sometimes' is none of: on-failure, always, never"])
 
 
 def test_a_body_that_raises_when_run_again_leaves_the_failure_and_says_so(
@@ -137,4 +135,44 @@ def test_a_body_that_raises_when_run_again_leaves_the_failure_and_says_so(
             "test_net/test_net step 0: module 0 is the first module whose output differs while its inputs agree",
             "  modules were not looked at alone: run again, the test raises AssertionError: twice*",
         ]
+    )
+
+
+@pytest.mark.parametrize("loop", [True, False])
+def test_what_a_test_asserts_itself_behind_the_watch_keeps_nothing_back(
+    pytester: pytest.Pytester, run: Run, monkeypatch: pytest.MonkeyPatch, *, loop: bool
+) -> None:
+    """The check ends the test before that; run again, it is reached."""
+    step = "for x in run.steps([torch.ones(2, 64)]):" if loop else "for x in [torch.ones(2, 64)]:"
+    pytester.makepyfile(
+        test_net=f"""
+        import os
+        import torch
+        from torch import nn
+
+        def test_net(parity):
+            torch.manual_seed(0)
+            net = parity.load(nn.Sequential(nn.Linear(64, 64), nn.LeakyReLU(float(os.environ.get("SLOPE", 0.1)))))
+            with parity.watch(net) as run:
+                {step}
+                    net.zero_grad()
+                    loss = net(x).square().mean()
+                    loss.backward()
+                    parity.assert_loss(loss)
+            assert "SLOPE" not in os.environ, "its own"
+        """
+    )
+    run("--parity-record").assert_outcomes()
+    monkeypatch.setenv("SLOPE", "0.2")
+    result = run()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([f"  {ALONE}* noise floors off (relative *)"])
+
+
+def test_a_recording_isolates_nothing_and_says_so(pytester: pytest.Pytester, run: Run) -> None:
+    pytester.makepyfile(test_net=PROJECT)
+    result = run("--parity-record", "--parity-isolate")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["*--parity-isolate looks at what is checked, and this run records; record first, then run*"]
     )

@@ -17,8 +17,21 @@ from torch import nn
 from pytest_parity.errors import ParityFailure
 from pytest_parity.report import model
 from pytest_parity.report.document import Told, document
-from pytest_parity.report.model import Document
-from pytest_parity.result import Comparison, Delta, LossFound, Verdict
+from pytest_parity.report.model import Document, ModuleRow
+from pytest_parity.result import (
+    CallError,
+    Comparison,
+    Delta,
+    Diagnosis,
+    Fault,
+    Faulty,
+    Isolation,
+    LossFound,
+    Part,
+    Trace,
+    Traced,
+    Verdict,
+)
 from pytest_parity.session.parity import Parity
 from pytest_parity.settings import Mode
 from pytest_parity.site import Kind
@@ -149,6 +162,43 @@ def test_modules_stand_as_a_tree_in_the_order_of_their_first_calls(recorded: Stu
     assert act["outgoing"] > 10
 
 
+def tree(fault: Fault, *faulty: Faulty, module: str = "act") -> dict[str, ModuleRow]:
+    """The modules of a case whose first divergence is this one."""
+    sites = tuple(
+        Traced(Delta(f"activation/{path}#0", 0, k, Verdict.EQUAL, 4)) for k, path in enumerate(("act", "(model)"))
+    )
+    diagnosis = Diagnosis(fault, "gradient/act.weight", 0, module, module)
+    isolation = Isolation(0, 2, faulty, (CallError("act", "act", 0, 0, 0.0, 0.0, 0.0),))
+    found = Comparison(
+        "case", 2, 2, {"differs": 1}, {}, (), diagnosis=diagnosis, isolation=isolation, trace=Trace(0, sites)
+    )
+    (case,) = made(Told("case", "failed", "", found))["cases"]
+    return {row["path"]: row for row in case["modules"]}
+
+
+BACKWARD = Faulty(Part.GRADIENT, "act", "act", 0, 0, "activation_gradient/act#0", 9, 1754744.0, 0.213)
+
+
+def test_the_module_of_the_first_divergence_is_the_faulty_one():
+    assert [path for path, row in tree(Fault.CUT).items() if row["faulty"]] == ["act"]
+
+
+@pytest.mark.parametrize("fault", [Fault.LOOP, Fault.VALUE, Fault.UPDATE, Fault.WEIGHT, Fault.DATA])
+def test_what_is_no_modules_doing_makes_none_faulty(fault: Fault):
+    assert not any(row["faulty"] for row in tree(fault, module="(model)").values())
+
+
+def test_a_module_that_is_wrong_in_its_backward_alone_has_introduced_that():
+    found = tree(Fault.BACKWARD, BACKWARD)
+    assert (found["act"]["introduced"], found["act"]["faulty"]) == (1754744.0, True)
+    assert (found["(model)"]["introduced"], found["(model)"]["faulty"]) == (None, False)
+
+
+def test_a_value_of_a_modules_name_is_not_the_module():
+    found = tree(Fault.VALUE, replace(BACKWARD, part=Part.VALUE))
+    assert (found["act"]["introduced"], found["act"]["faulty"]) == (0.0, False)
+
+
 def test_modules_have_the_candidates_names_besides(recorded: Studio):
     def body(parity: Parity) -> None:
         with parity.watch(Net(1.0, "blocks"), names={"blocks.{i}": "layers.{i}", "blocks": "layers"}) as run:
@@ -190,6 +240,9 @@ def test_what_is_not_finite_is_a_string(recorded: Studio):
     (case,) = found["cases"]
     assert case["losses"][0]["candidate"] == "nan"
     assert any(site.get("share") == "inf" for site in case["sites"])
+    gone = [one for one in case["sites"] if "histogram" in one and one["histogram"]["nonfinite"] == one["elements"]]
+    assert gone
+    assert not any({"max_abs", "relative_l2", "cosine", "allowed"} & site.keys() for site in gone)  # of nothing finite
     with pytest.raises(AssertionError, match="NaN is no JSON"):
         read_strictly(json.dumps(float("nan")))
 
@@ -224,8 +277,6 @@ def test_a_comparison_with_its_trace_survives_a_trip_through_json(recorded: Stud
 
 
 def test_five_thousand_sites_stay_small():
-    from pytest_parity.result import Trace, Traced
-
     sites = tuple(
         Traced(Delta(f"activation/encoder.layers.{k}.norm#0", 0, k, Verdict.EQUAL, 4096), (8, 512), "float32")
         for k in range(5000)

@@ -110,6 +110,12 @@ def test_numbers_and_a_detail_stand_side_by_side():
     assert line.endswith("nonfinite   0.0123      0.5  1.3e-06  [1, 12] 0.512, 0.5 (2 NaN here, none in the reference)")
 
 
+def test_where_nothing_is_finite_no_distance_is_told():
+    gone = replace(METRICS, nonfinite_actual=METRICS.elements, worst_actual=float("nan"), max_abs=0.0, max_rel=0.0)
+    line = table_of(replace(FAILED, deltas=(replace(CONV, metrics=gone, verdict=Verdict.NONFINITE),)), width=140)[1]
+    assert line.split("nonfinite")[1].split() == ["-", "-", "-", "[1,", "12]", "nan,", "0.5"]
+
+
 def test_what_could_not_be_seen_is_listed():
     hidden = tuple(Delta(f"activation/m{k}#0/out", 0, k, Verdict.UNOBSERVABLE) for k in range(5))
     further = Delta("activation/act#3/out", 0, -1, Verdict.EXTRA, detail="(8,) float32")

@@ -83,12 +83,11 @@ def _shift(trial: Trial) -> Iterator[Hint]:
     if not trial.fits or trial.expected.numel() < _ENOUGH or not _spread(trial, trial.expected):
         return
     found = float((trial.actual - trial.expected).mean())
-    form = written(found, FLOORS * trial.floor / trial.expected.numel() ** 0.5)
+    form = written(abs(found), FLOORS * trial.floor / trial.expected.numel() ** 0.5)
     if form is not None:
-        which = "more" if form.value > 0 else "less"
-        words = form.words.lstrip("-")
+        which, by = ("more", form.value) if found > 0 else ("less", -form.value)
         yield from trial.told(
-            Cause.BIAS, f"it is {words} {which} than the reference's, everywhere", trial.actual - form.value
+            Cause.BIAS, f"it is {form.words} {which} than the reference's, everywhere", trial.actual - by
         )
 
 
@@ -190,8 +189,8 @@ def _scaled_term(trial: Trial) -> Iterator[Hint]:
         times = fitted(trial.expected - trial.actual, one)
         form = None if not times else written(times, FLOORS * trial.floor / float(one.norm()))
         if form is not None:
-            more = f"{form.words} times {name} more"
-            yield from trial.told(Cause.RESIDUAL, f"with {more} it agrees", trial.actual + form.value * one)
+            added = f"{form.words} times {name} added"
+            yield from trial.told(Cause.RESIDUAL, f"with {added} it agrees", trial.actual + form.value * one)
 
 
 def _combined(trial: Trial) -> Iterator[Hint]:
@@ -211,7 +210,7 @@ def _combined(trial: Trial) -> Iterator[Hint]:
         return
     other = trial.actual + sum(form.value * alike[name] for name, form in forms.items() if form is not None)
     told = " and ".join(_times(form.words, name) for name, form in forms.items() if form is not None)
-    yield from trial.told(Cause.RESIDUAL, f"with {told} more it agrees", other)
+    yield from trial.told(Cause.RESIDUAL, f"with {told} added it agrees", other)
 
 
 def _times(words: str, name: str) -> str:

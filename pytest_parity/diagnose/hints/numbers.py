@@ -52,17 +52,17 @@ def _forms(value: float, open_by: float) -> Iterator[Written]:
         yield Written(scale * round(size), f"{sign}{round(size)}")
     whole = round(1 / size)
     if whole > 1 and abs(size - 1 / whole) <= open_by <= _CHANCE * size / whole:
-        yield Written(scale / whole, f"{sign}{number(1 / whole)} (1/{whole})")
+        yield Written(scale / whole, f"{sign}{number(1 / whole)} ({sign}1/{whole})")
     for digits in range(1, _DIGITS):
         short = round(size, digits)
         if short and abs(size - short) <= open_by <= _CHANCE * 10**-digits:
             yield Written(scale * short, f"{sign}{pair(short, 1.0)[0]}")
     square = round(size * size)
     if isqrt(square) ** 2 != square and abs(size - square**0.5) <= open_by <= _CHANCE / (2 * size):
-        yield Written(scale * square**0.5, f"{sign}{number(size)} (the square root of {square})")
+        yield Written(scale * square**0.5, f"{sign}{number(size)} ({_minus(sign)}the square root of {square})")
     square = round(size**-2)
     if isqrt(square) ** 2 != square and abs(size - square**-0.5) <= open_by <= _CHANCE * size**3 / 2:
-        yield Written(scale * square**-0.5, f"{sign}{number(size)} (1 by the square root of {square})")
+        yield Written(scale * square**-0.5, f"{sign}{number(size)} ({_minus(sign)}1 by the square root of {square})")
     yield from _fractions(size, open_by, sign, scale)
 
 
@@ -71,8 +71,12 @@ def _fractions(size: float, open_by: float, sign: str, scale: float) -> Iterator
         return
     part = Fraction(size).limit_denominator(_PART)
     if part and abs(size - float(part)) <= open_by:
-        yield Written(scale * float(part), f"{sign}{pair(float(part), 1.0)[0]} ({part})")
+        yield Written(scale * float(part), f"{sign}{pair(float(part), 1.0)[0]} ({sign}{part})")
     part = Fraction(size * size).limit_denominator(_PART)
     root = float(part) ** 0.5
     if part and abs(size - root) <= open_by:
-        yield Written(scale * root, f"{sign}{pair(root, 1.0)[0]} (the square root of {part})")
+        yield Written(scale * root, f"{sign}{pair(root, 1.0)[0]} ({_minus(sign)}the square root of {part})")
+
+
+def _minus(sign: str) -> str:
+    return "minus " if sign else ""

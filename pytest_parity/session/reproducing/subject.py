@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
 from pytest_parity.errors import UsageError
+from pytest_parity.report.words import amount
 from pytest_parity.result import Diagnosis, Fault, Faulty, Part
 from pytest_parity.session.reproducing.told import Told
 from pytest_parity.site import INPUTS, ROOT, Kind, Site
@@ -82,9 +83,10 @@ def _at(told: Told, reference: str, call: int, why: tuple[str, ...] = (), *, bac
         raise UsageError(f"the candidate of {told.case} has no counterpart of {reference}; {_ANY}")
     if not told.at(Kind.ACTIVATION, reference, call):
         calls = sum(path == reference for path, _ in told.calls())
+        times = f"is called {amount(calls, 'time')} there" if calls else "has none, or is never called there"
         raise UsageError(
-            f"the golden of {told.case} has no output of {reference}#{call} in step {told.step}: the module is called "
-            f"{calls} times there, and its outputs are recorded with the kind 'activation'; {_ANY}"
+            f"the golden of {told.case} has no output of {reference}#{call} in step {told.step}: the module {times}, "
+            "counted from #0, and outputs are recorded with the kind 'activation'"
         )
     recorded = told.golden.manifest["settings"].get("kinds", ())
     if Kind.INPUT.value not in recorded:
@@ -151,6 +153,13 @@ def _value(told: Told, found: Diagnosis) -> Subject:
     )
 
 
+def _loop(_told: Told, found: Diagnosis) -> Subject:
+    raise UsageError(
+        "the gradients of parameters are what differs, while alone each module's backward pass agrees, so there is no module "
+        f"to write: look at what the loop does with them in step {found.step}, between backward and the optimizer's step; {_ANY}"
+    )
+
+
 def _update(_told: Told, found: Diagnosis) -> Subject:
     return Subject("", found.reference, optimizer=True, site=found.site)
 
@@ -174,6 +183,8 @@ _CHOICES: dict[Fault, Callable[[Told, Diagnosis], Subject]] = {
     Fault.NOT_CALLED: _around,
     Fault.BACKWARD: _backward,
     Fault.NO_GRADIENT: _backward,
+    Fault.CUT: _backward,
+    Fault.LOOP: _loop,
     Fault.VALUE: _value,
     Fault.UPDATE: _update,
     Fault.STRUCTURE: _before,

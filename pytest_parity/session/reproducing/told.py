@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -36,7 +37,9 @@ class Told:
         path = left / case / DESCRIPTION
         again = f"check it again: pytest --parity-case '{case}'"
         if not path.is_file():
-            raise UsageError(f"no failing check of {case} has left a model's description in {left}; {again}")
+            raise UsageError(
+                f"no failing check of {case} has left a model's description in {left}; {_near(left, root, case) or again}"
+            )
         self.content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if self.content.get("refused"):
             raise UsageError(f"the model of {case} could not be described: {self.content['refused']}")
@@ -143,3 +146,10 @@ class Told:
                 found[one] = None
                 waiting += [child or ROOT for child in self.modules[one]["children"].values() if child is not None]
         return list(found)
+
+
+def _near(left: Path, root: Path, case: str) -> str:
+    """The name that was meant, where there is no golden of this one."""
+    failed = [] if (root / case).is_dir() else [path.parent.relative_to(left) for path in left.rglob(DESCRIPTION)]
+    near = get_close_matches(case, [path.as_posix() for path in failed], n=1)
+    return f"did you mean {near[0]}?" if near else ""

@@ -40,6 +40,8 @@ class Written:
     remarks: tuple[str, ...]
     status: int
     said: str
+    incomplete: bool = False
+    """Whether something of the module could not be written."""
 
 
 def reproduce(left: Path, root: Path, case: str, out: Path, module: str = "") -> Written:
@@ -64,7 +66,7 @@ def reproduce(left: Path, root: Path, case: str, out: Path, module: str = "") ->
     (out / SCRIPT).write_text(_script(contents.name, case, step, remarks), encoding="utf-8")
     status, said = _run(out / SCRIPT)
     files = tuple(sorted(path.name for path in out.iterdir() if path.is_file()))
-    return Written(out, contents.name, files, tuple(remarks), status, said)
+    return Written(out, contents.name, files, tuple(remarks), status, said, incomplete=bool(contents.left_out))
 
 
 def _apart(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

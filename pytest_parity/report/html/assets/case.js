@@ -23,8 +23,9 @@ function sentence(text, item) {
     culprit = item.diagnosis?.module;
   return text.split(/(\s+)/).flatMap((word) => {
     const [, before, bare_, after] = word.match(/^([("']*)(.*?)([)"',;:.]*)$/s);
-    if (word === culprit || bare_ === culprit)
-      return [before, name(culprit, { class: "culprit" }), word === culprit ? "" : after];
+    const whole = [word, word.replace(/[,;:.]+$/, "")].find((one) => one && (one === culprit || names.has(one)));
+    if (whole) return [name(whole, whole === culprit ? { class: "culprit" } : {}), word.slice(whole.length)];
+    if (bare_ === culprit) return [before, name(culprit, { class: "culprit" }), after];
     return names.has(bare_) || DOTTED.test(bare_) ? [before, name(bare_), after] : [word];
   });
 }
@@ -107,7 +108,7 @@ function faulty(item) {
   const quiet = (text) => el("p", { class: "quiet" }, text);
   const rows = found.faulty.map((one) => faultyRow(item, one));
   const told = found.refused
-    ? quiet(found.refused)
+    ? quiet(`Modules were not looked at alone: ${found.refused}`)
     : rows.length
       ? grid(["Faulty alone, fed the reference's values", "floors", "relative"], rows, [1, 2])
       : quiet(

@@ -50,6 +50,8 @@ function siteNumbers(site) {
 /** Bars of elements by the power of ten of their difference. */
 function histogram(site) {
   const { start, width, counts, equal, nonfinite } = site.histogram;
+  const rest = `${count(equal)} do not differ${nonfinite ? `, ${count(nonfinite)} are not finite on one side` : ""}.`;
+  if (!counts.length) return el("p", { class: "quiet" }, rest);
   const most = Math.max(1, ...counts),
     w = 420,
     h = 150,
@@ -97,7 +99,7 @@ function histogram(site) {
     el(
       "p",
       { class: "quiet" },
-      `|a−r|; the tallest bar has ${amount(most, "element")}. ${count(equal)} do not differ${nonfinite ? `, ${count(nonfinite)} are not finite on one side` : ""}.`,
+      `|a−r|; the tallest bar has ${amount(most, "element")}. ${rest}`,
     ),
   ];
 }
