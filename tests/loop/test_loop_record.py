@@ -38,7 +38,7 @@ def test_every_step_is_in_the_golden_and_the_run_says_so(place: Path) -> None:
     with Golden.find(place / "golden", "case") as golden:
         kinds = {entry.site.kind for entry in golden.entries(1)}
         assert torch.equal(golden.tensor(golden.entries(1)[0]), batches()[1])
-    assert kinds == set(Kind) - {Kind.ACTIVATION_GRADIENT}
+    assert kinds == set(Kind) - {Kind.ACTIVATION_GRADIENT, Kind.PROBE}
 
 
 def test_a_path_is_a_directory_too(place: Path) -> None:
