@@ -1,7 +1,7 @@
 """``python -m benchmarks.faults``: seeded faults, caught or not, their modules named or not, their hints right or not.
 
 Weights, data, faults, their places and sizes, the rewrites that they are put into and pairs of them are drawn by
-``--seed``. Seeds 0 to 9 and 2026 were for building; the tables of docs/faults.md are seed 2611's. The last line is one JSON
+``--seed``. Seeds 0 to 9, 2026 and 2611 were for building; the tables of docs/faults.md are seed 4099's. The last line is one JSON
 object. The exit status is 1 where a bound is missed.
 """
 
@@ -145,7 +145,7 @@ def _alarm(comparison: Comparison) -> list[str]:
 def main() -> int:
     """Measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seed", type=int, default=2611)
+    parser.add_argument("--seed", type=int, default=4099)
     parser.add_argument("--workload", action="append", choices=list(WORKLOADS))
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--limit", type=int, help="at most so many faults, pairs and variants of each workload")
