@@ -258,7 +258,13 @@ def rotary_faults(survey: Survey) -> Iterator[Injection]:
 def _sines(call: Call) -> Iterator[Injection]:
     put = _output(lambda y: torch.cat(y.chunk(2, -1)[::-1], -1))
     yield at(call, "cosines_first", put, Cause.PERMUTATION, Cause.ORDER)
-    yield at(call, "time_unscaled", _instead(lambda module, t: type(module).forward(module, t / 2)), Cause.SCALE, Cause.FACTOR)
+    yield at(
+        call,
+        "time_unscaled",
+        _instead(lambda module, t: type(module).forward(module, t / 2)),
+        Cause.SCALE,
+        Cause.FACTOR,
+    )
 
 
 def _absorbing(call: Call) -> Iterator[Injection]:
