@@ -1,0 +1,1 @@
+"""Curves: training curves recorded, read, compared, plotted and judged."""
