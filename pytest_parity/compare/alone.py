@@ -93,10 +93,11 @@ class Alone:
             return
         if value is None or not fits(entry, value):
             expected = None if entry.dtype == NONE else (entry.shape, torch_dtype(entry))
-            if before_values(value, expected) is not None or value is None or dtype_name(value.dtype) != entry.dtype:
-                same = value is None and expected is None
-                if not same:
-                    self._seen[key] = _Seen(entry, region, None, None, [], absent=value is None)
+            if value is None:
+                if expected is not None:
+                    self._seen[key] = _Seen(entry, region, None, None, [], absent=True)
+            elif before_values(value, expected) is not None or dtype_name(value.dtype) != entry.dtype:
+                self._seen[key] = _Seen(entry, region, None, None, [])
             return
         if self._meter.site(entry, value, region=region) is None:
             if entry.site.kind is Kind.GRADIENT and bool(value.any()):

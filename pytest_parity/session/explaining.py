@@ -19,7 +19,6 @@ from pytest_parity.diagnose.specimen import Specimen
 from pytest_parity.diagnose.step import Call
 from pytest_parity.golden.entry import NONE, Entry
 from pytest_parity.golden.reader import Golden
-from pytest_parity.names import BoundNames
 from pytest_parity.result import Faulty, Hint, Part
 from pytest_parity.session.anew import Anew
 from pytest_parity.site import ROOT, Kind, Site
@@ -45,12 +44,10 @@ class Explaining:
         faulty: Sequence[Faulty],
         isolated: Mapping[int, Isolated],
         found: Sequence[Apart],
-        names: BoundNames,
     ) -> None:
         self._golden = golden
         self._faulty = list(faulty)
         self._isolated = isolated
-        self._names = names
         self._places = {
             (one.step, one.order): place for place, one in enumerate(self._faulty[:_LIMIT]) if one.part in _EXPLAINED
         }

@@ -23,6 +23,7 @@ from pytest_parity.golden.entry import Entry
 from pytest_parity.golden.reader import Golden
 from pytest_parity.result import Comparison, Delta, Diagnosis, Fault, Isolation, Part, Tolerance, Verdict
 from pytest_parity.session.checking import Checking
+from pytest_parity.session.curves import DrawnCurves
 from pytest_parity.session.explaining import Explaining
 from pytest_parity.session.moving import MovedReference
 from pytest_parity.session.reference import Reference
@@ -65,6 +66,9 @@ class Isolating(Checking):
         self.obstacle = ""
         """Why nothing could be isolated."""
         self._backward = self._closed = False
+
+    def _judging(self) -> DrawnCurves:
+        return DrawnCurves(self, self.golden, keeps=False)
 
     @property
     def complete(self) -> bool:
@@ -177,12 +181,11 @@ class Isolator:
         isolated = {at: self._of(at, found, first) for at in steps}
         faulty = [one for at in steps for one in isolated[at].faulty()]
         if faulty:
-            explaining = Explaining(self.golden, faulty, isolated, found, first.names)
+            explaining = Explaining(self.golden, faulty, isolated, found)
             self._run(None, explaining.see, step)
+            explained = explaining.explained()
             faulty = [
-                kept
-                for at in steps
-                for kept in isolated[at].backward.own([f for f in explaining.explained() if f.step == at])
+                kept for at in steps for kept in isolated[at].backward.own([one for one in explained if one.step == at])
             ]
         at = faulty[0].step if faulty and step is None else steps[0]
         return Isolation(
