@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_parity.errors import (
     CaptureError,
+    CurveError,
     GoldenError,
     GoldenNotFound,
     LoadError,
@@ -36,7 +37,9 @@ from pytest_parity.site import Kind, Site
 
 if TYPE_CHECKING:
     from pytest_parity.compare.valid import Valid
+    from pytest_parity.curves.writing import MetricsWriter
     from pytest_parity.golden.reader import Golden
+    from pytest_parity.session.against import assert_curve
     from pytest_parity.session.direct import assert_parity, capture_model
     from pytest_parity.session.equivalent import assert_equivalent
     from pytest_parity.session.goldens import compare_goldens
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CaptureError",
     "Comparison",
+    "CurveError",
     "Delta",
     "Diagnosis",
     "Faulty",
@@ -58,6 +62,7 @@ __all__ = [
     "Kind",
     "LoadError",
     "Metrics",
+    "MetricsWriter",
     "NameMapError",
     "Parity",
     "ParityError",
@@ -69,6 +74,7 @@ __all__ = [
     "UsageError",
     "Valid",
     "Verdict",
+    "assert_curve",
     "assert_equivalent",
     "assert_no_leak",
     "assert_parity",
@@ -80,8 +86,10 @@ __all__ = [
 
 _LAZY = {
     "Golden": "golden.reader",
+    "MetricsWriter": "curves.writing",
     "Parity": "session.parity",
     "Valid": "compare.valid",
+    "assert_curve": "session.against",
     "assert_equivalent": "session.equivalent",
     "assert_no_leak": "session.leak",
     "assert_parity": "session.direct",

@@ -10,6 +10,7 @@
     ├── CaptureError              something in the model cannot be observed
     ├── GoldenError               a golden that cannot be read, or not be written
     │   └── GoldenNotFound        no such case, or no golden at all
+    ├── CurveError                a metrics file that cannot be read, or not be written
     └── ParityFailure             the candidate is not the reference (also an AssertionError)
 
 The message says what happened in the user's own names, the numbers, and what to type next.
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CaptureError",
+    "CurveError",
     "GoldenError",
     "GoldenNotFound",
     "LoadError",
@@ -65,6 +67,10 @@ class GoldenError(ParityError):
 
 class GoldenNotFound(GoldenError):
     """There is no such golden."""
+
+
+class CurveError(ParityError):
+    """A metrics file that cannot be read or written."""
 
 
 class ParityFailure(ParityError, AssertionError):

@@ -34,6 +34,7 @@ COMMANDS = {
     "config": "config",
     "structure": "structure",
     "consistency": "consistency",
+    "curves": "curves",
     "doctor": "doctor",
     "completion": "completion",
 }

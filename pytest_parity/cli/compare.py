@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     tolerance = make(args.rtol, args.atol, "--rtol, --atol")
     if args.save is not None:
         _check_save(args.save)
-    check_reports(args.report)
+    check_reports(args.report, args.sink)
     with open_golden(args.reference, args.root) as reference, open_golden(args.candidate, args.root) as candidate:
         if os.path.realpath(reference.path) == os.path.realpath(candidate.path):
             raise UsageError(f"both are {reference.path}, which agrees with itself; give two recordings")
@@ -91,8 +91,8 @@ def run(args: argparse.Namespace) -> int:
         manifest = reference.manifest
     if args.save is not None:
         _save(args.save, survey)
-    if args.report:
-        _report(args.report, survey, manifest)
+    if args.report or args.sink:
+        _report(args, survey, manifest)
     if args.json:
         write_json(survey.to_plain())
     else:
@@ -116,11 +116,11 @@ def _surveyed(args: argparse.Namespace, reference: Golden, candidate: Golden, to
             sites=args.site,
             ignore=args.ignore,
             advance=advance,
-            detail=bool(args.report),
+            detail=bool(args.report or args.sink),
         )
 
 
-def _report(reports: list[Path], survey: Survey, manifest: dict[str, Any]) -> None:
+def _report(args: argparse.Namespace, survey: Survey, manifest: dict[str, Any]) -> None:
     from pytest_parity.report import failure_text, summary_line  # noqa: PLC0415
     from pytest_parity.report.document import Told  # noqa: PLC0415
 
@@ -133,7 +133,8 @@ def _report(reports: list[Path], survey: Survey, manifest: dict[str, Any]) -> No
         manifest=manifest,
         losses=survey.losses,
     )
-    write_reports(reports, [told], command="compare", golden=Path(survey.reference), candidate=Path(survey.candidate))
+    places = {"golden": Path(survey.reference), "candidate": Path(survey.candidate)}
+    write_reports(args.report, args.sink, [told], command="compare", **places)
 
 
 def _lines(survey: Survey, style: Style) -> Iterable[str]:

@@ -101,7 +101,7 @@ def run_script(args: argparse.Namespace, plan: Plan) -> int:
     command = list(args.behind)
     if args.save is not None and not args.save.absolute().parent.is_dir():
         raise UsageError(f"--save {args.save}: there is no directory {args.save.parent}")
-    check_reports(args.report)
+    check_reports(args.report, args.sink)
     if not command:
         raise UsageError(
             f"there is no command; write it behind --, as in parity {args.command} --case NAME -- python train.py"
@@ -109,8 +109,9 @@ def run_script(args: argparse.Namespace, plan: Plan) -> int:
     from pytest_parity.golden.staging import swept  # noqa: PLC0415
 
     case = Path(plan.root, plan.case)
+    detail = bool(args.report or args.sink)
     with tempfile.TemporaryDirectory(prefix="parity-") as told, swept(case) if plan.recording else nullcontext():
-        status = run(command, _environment(replace(plan, outcomes=told, detail=bool(args.report)), Path(told)))
+        status = run(command, _environment(replace(plan, outcomes=told, detail=detail), Path(told)))
         outcomes = outcomes_of(Path(told), plan.case, command, status)
     if plan.recording and args.draws and not status and {one.kind for one in outcomes} == {"recorded"}:
         outcomes[0] = replace(outcomes[0], lines=(*outcomes[0].lines, f"  {_floors(args, plan, command)}"))
@@ -120,9 +121,10 @@ def run_script(args: argparse.Namespace, plan: Plan) -> int:
         sys.stdout.write(json.dumps(strict(found), allow_nan=False) + "\n")
     if args.save is not None:
         args.save.write_text(json.dumps(strict(found), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    if args.report:
+    if detail:
         root = Path(plan.root)
-        write_reports(args.report, [_told(outcome, root) for outcome in outcomes], command=args.command, golden=root)
+        cases = [_told(outcome, root) for outcome in outcomes]
+        write_reports(args.report, args.sink, cases, command=args.command, golden=root)
     if status < 0:
         die_of(-status)
     return status or ours

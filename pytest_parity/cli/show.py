@@ -9,6 +9,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from pytest_parity.cli.common import add_json, add_root, open_golden, say, size_on_disk, write_json
+from pytest_parity.report.curves import recorded_words
 from pytest_parity.report.words import amount, number, size, steps_words
 
 if TYPE_CHECKING:
@@ -63,8 +64,17 @@ def contents(golden: Golden) -> dict[str, Any]:
         "provenance": provenance,
         "kinds": {kind: dict(count) for kind, count in kinds.items()},
         "noise": _noise(golden),
+        "curves": _curves(golden),
         "structure": _structure(manifest["structure"]),
         "history": manifest["history"],
+    }
+
+
+def _curves(golden: Golden) -> dict[str, Any]:
+    """Of each training curve its runs and their ends."""
+    return {
+        name: {**kept.described, "first": float(kept.runs[0].judged[1][0]), "last": float(kept.runs[0].judged[1][-1])}
+        for name, kept in golden.curves.items()
     }
 
 
@@ -117,7 +127,11 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
     for step, losses in found["loss"].items():
         if isinstance(losses, dict):
             yield f"  loss of step {step}: " + ", ".join(f"{name} {value:.9g}" for name, value in losses.items())
-    yield from _kinds(found["kinds"])
+    for name, curve in found["curves"].items():
+        line = recorded_words(name, curve["steps"], (curve["first"], curve["last"]), curve.get("unit", ""))
+        yield f"  {line}; {amount(curve['runs'], 'run')}" + (f", {curve['origin']}" if curve["runs"] > 1 else ", no band")
+    if found["kinds"]:
+        yield from _kinds(found["kinds"])
     if found["structure"]:
         counts = found["structure"]
         trains = f"{counts['parameters']:,} parameters, {counts['trainable']:,} train"
@@ -154,7 +168,12 @@ def _history(history: list[Any]) -> Iterator[str]:
     for place, line in enumerate(history, 1):
         what: dict[str, Any] = line if isinstance(line, dict) else {"reason": str(line)}
         accepted = "accepted from a check; " if what.get("accepted") else ""
-        counts = ", ".join(f"{count:,} {name}" for name, count in what.get("sites", {}).items())
+        counts = ", ".join(
+            [
+                *(f"{count:,} {name}" for name, count in what.get("sites", {}).items()),
+                *(f"curve {name} {word}" for name, word in what.get("curves", {}).items()),
+            ]
+        )
         yield f"  {place}. {what.get('reason') or '(no reason given)'}: {accepted}{counts or 'not told'}"
         for name, (before, after) in what.get("loss", {}).items():
             yield f"     {name} {before:.9g} -> {after:.9g}"

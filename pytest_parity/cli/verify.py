@@ -133,6 +133,8 @@ def problems(golden: Golden, advance: Advance) -> Iterator[str]:
         if all(name in whole for name, record in records if record["step"] == step):
             yield from _step(golden, step, advance)
     yield from _noise(golden)
+    if error := _error(lambda: golden.curves):
+        yield error
 
 
 def _files(golden: Golden, whole: set[str]) -> Iterator[str]:
@@ -203,9 +205,11 @@ def _noise(golden: Golden) -> Iterator[str]:
 
 def _stray(golden: Golden) -> Iterator[str]:
     """Files that look like a golden's and that its manifest does not name; others are someone else's, and fine."""
+    from pytest_parity.golden.curves import FILE as CURVES  # noqa: PLC0415
     from pytest_parity.golden.noise import FILE  # noqa: PLC0415
 
-    own = {*golden.manifest["files"], *([FILE] if golden.manifest.get("noise") else [])}
+    further = {"noise": FILE, "curves": CURVES}
+    own = {*golden.manifest["files"], *(file for key, file in further.items() if golden.manifest.get(key))}
     for path in sorted([*golden.path.glob("*.safetensors"), *golden.path.glob("step_*/*.safetensors")]):
         if path.relative_to(golden.path).as_posix() not in own:
             yield f"{path} is not one of the golden's files: its manifest does not name it; remove it"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 
@@ -33,6 +34,7 @@ class Tracing:
         self._closeups: dict[Site, Closeup | None] = {}
         self._own_losses: dict[Site, float] = {}
         self._losses: tuple[LossFound, ...] = ()
+        self._floors: tuple[tuple[int, float], ...] = ()
         self._told = Trace()
         self._failed = False
 
@@ -66,18 +68,19 @@ class Tracing:
     def end(self, step: int, found: _Sites, own: _Own) -> None:
         """Close a step."""
         self._told = self.trace(step, found, own)
-        self._losses = self._told.losses
+        self._losses, self._floors = self._told.losses, self._told.floors
         self._failed = self._failed or any(one.verdict.fails for one in found.values())
         self.begin()
 
     def trace(self, step: int, found: _Sites, own: _Own) -> Trace:
         """What is to be told, where a step is open and this was found in it so far."""
         losses = (*self._losses, *self._loss_rows(step, found))
+        floors = (*self._floors, *_worst(step, found.values()))
         if self._failed or not found:
-            return Trace(self._told.step, self._told.sites, losses)
+            return Trace(self._told.step, self._told.sites, losses, floors)
         traced = [self._traced(site, one, own) for site, one in found.items()]
         traced.sort(key=lambda one: (one.delta.order < 0, one.delta.order))
-        return Trace(step, tuple(traced), losses)
+        return Trace(step, tuple(traced), losses, floors)
 
     def _traced(self, site: Site, one: Found | Delta, own: _Own) -> Traced:
         delta = one if isinstance(one, Delta) else one.delta(own)
@@ -98,6 +101,22 @@ class Tracing:
             if theirs is not None or ours is not None:
                 rows.append(LossFound(step, loss_name(site), theirs, ours, one.verdict.value))
         return rows
+
+
+def _worst(step: int, found: Iterable[Found | Delta]) -> list[tuple[int, float]]:
+    """The step's largest error in multiples of a noise floor, where one is known."""
+    errors = [error for one in found if (error := _floors(one)) is not None]
+    return [(step, max(errors))] if errors else []
+
+
+def _floors(one: Found | Delta) -> float | None:
+    """A site's error in multiples of its noise floor; ``None`` where that is not known."""
+    if one.verdict is Verdict.EQUAL:
+        return 0.0
+    noise, metrics = (one.noise, one.metrics) if isinstance(one, Delta) else (one.outcome.noise, one.outcome.metrics)
+    if noise is not None:
+        return noise.ratio
+    return math.inf if one.verdict.fails and metrics is None else None
 
 
 def loss_name(site: Site) -> str:

@@ -38,6 +38,8 @@ class Curve:
     step_losses: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     epochs: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     epoch_losses: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    epoch_steps: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    """The last step of each epoch; empty where the file does not say. In the file it is ``series.epoch_end``."""
     series: Mapping[str, Series] = field(default_factory=dict)
     unit: str = ""
     """What the loss means and is measured in, as in ``"nats/token"``; in the file it is ``series.loss.unit``."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pytest_parity.errors import GoldenError
 from pytest_parity.golden.cases import MANIFEST
+from pytest_parity.golden.curves import FILE as CURVES
 from pytest_parity.golden.manifest import render_manifest
 from pytest_parity.golden.noise import NoiseFloors, write_floors
 from pytest_parity.golden.reader import Golden
@@ -21,7 +22,7 @@ def amend_noise(golden: Golden, floors: NoiseFloors) -> None:
     try:
         staging = Staging(Path(os.path.realpath(golden.path)))
         try:
-            for name in golden.manifest["files"]:
+            for name in (*golden.manifest["files"], *([CURVES] if golden.manifest.get("curves") else [])):
                 target = staging.path / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 _same_file(golden.path / name, target)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +13,7 @@ import torch
 
 from pytest_parity.errors import GoldenError, GoldenNotFound, UsageError
 from pytest_parity.golden.cases import MANIFEST, cases, check_case_name, nearest
+from pytest_parity.golden.curves import KeptCurve, read_curves
 from pytest_parity.golden.digest import Hasher, digest
 from pytest_parity.golden.entry import NONE, Entry
 from pytest_parity.golden.exchange import recover
@@ -137,10 +138,16 @@ class Golden:
         """The noise floors, if any were recorded; raises ``GoldenError`` if their file is damaged."""
         return read_floors(self.path, self.manifest)
 
+    @cached_property
+    def curves(self) -> Mapping[str, KeptCurve]:
+        """The training curves by name, if any were recorded; raises ``GoldenError`` if their file is damaged."""
+        return read_curves(self.path, self.manifest)
+
     def verify(self) -> None:
         """Read everything; raises ``GoldenError`` on the first byte that is not what was recorded."""
         buffer = torch.empty(_CHUNK, dtype=torch.uint8, device="cpu")
         read_floors(self.path, self.manifest)
+        read_curves(self.path, self.manifest)
         for name in self.manifest["files"]:
             self._source(name)
         for step in self.steps:

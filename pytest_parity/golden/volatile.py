@@ -11,6 +11,7 @@ import torch
 from pytest_parity.errors import GoldenError
 from pytest_parity.golden.canonical import decode, plain
 from pytest_parity.golden.cases import MANIFEST
+from pytest_parity.golden.curves import KeptCurve
 from pytest_parity.golden.digest import digest
 from pytest_parity.golden.entry import NONE, Entry
 from pytest_parity.golden.memory import buffer_of, dense, is_plain
@@ -34,9 +35,11 @@ class VolatileGolden(Golden):
         tables: Mapping[int, Mapping[Site, Entry]],
         tensors: Sequence[torch.Tensor],
         floors: NoiseFloors | None,
+        curves: Mapping[str, KeptCurve],
     ) -> None:
         super().__init__(Path(_FILE), manifest)
         self.noise = floors
+        self.curves = curves
         self._held = tensors
         self._whole = {step: dict(table) for step, table in tables.items()}
 
@@ -82,6 +85,7 @@ class VolatileWriter:
         self._places: dict[_Key, int] = {}
         self._steps: dict[str, Any] = {}
         self._floors: NoiseFloors | None = None
+        self._curves: Mapping[str, KeptCurve] = {}
 
     def write(self, step: int, order: int, site: Site, value: torch.Tensor | None) -> None:
         """Keep one observation; the tensor may change as soon as this returns."""
@@ -103,6 +107,10 @@ class VolatileWriter:
         """Keep the noise floors of the steps."""
         self._floors = floors
 
+    def put_curves(self, curves: Mapping[str, KeptCurve]) -> None:
+        """Keep the training curves."""
+        self._curves = dict(curves)
+
     def seal(
         self,
         *,
@@ -114,7 +122,7 @@ class VolatileWriter:
         """What was written so far, for reading. May be done again."""
         given = {"provenance": provenance, "settings": settings, "structure": structure, "history": list(history)}
         manifest = {**decode(plain(given, MANIFEST)), "case": self._case, "steps": self._steps, "files": {}}
-        return VolatileGolden(manifest, self._tables, self._tensors, self._floors)
+        return VolatileGolden(manifest, self._tables, self._tensors, self._floors, self._curves)
 
     def commit(
         self,

@@ -14,6 +14,7 @@ import torch
 from pytest_parity.errors import GoldenError
 from pytest_parity.golden.canonical import decode, plain
 from pytest_parity.golden.cases import MANIFEST, check_case_name, check_no_prefix
+from pytest_parity.golden.curves import KeptCurve, write_curves
 from pytest_parity.golden.digest import digest
 from pytest_parity.golden.layout import STORED, Form, file_name, none_entry, quoted
 from pytest_parity.golden.manifest import FileRecord, render_manifest
@@ -55,6 +56,7 @@ class GoldenWriter:
         self._lock = threading.Lock()
         self._over = ""
         self._noise: dict[str, Any] = {}
+        self._curves: dict[str, Any] = {}
         self._batches: dict[str, str] = {}
         self._bytes: dict[str, int] = {}
         """Of each kind, those that are no aliases."""
@@ -113,6 +115,7 @@ class GoldenWriter:
                 "history": list(history),
                 **({"batches": self._batches} if self._batches else {}),
                 **({"noise": self._noise} if self._noise else {}),
+                **({"curves": self._curves} if self._curves else {}),
             }
             assert self._staging is not None
             (self._staging.path / MANIFEST).write_bytes(render_manifest(content))
@@ -127,6 +130,13 @@ class GoldenWriter:
         with self._lock, self._failing():
             assert self._staging is not None
             self._noise = write_floors(self._staging.path, floors)
+
+    def put_curves(self, curves: Mapping[str, KeptCurve]) -> None:
+        """Write the training curves, if any, in the place of those written before; ``seal`` then names them."""
+        if curves:
+            with self._lock, self._failing():
+                assert self._staging is not None
+                self._curves = write_curves(self._staging.path, curves)
 
     def commit(
         self,

@@ -1,4 +1,4 @@
-"""Lightning callbacks: ``ParityRecord`` and ``ParityCheck``, for a ``Trainer`` of ``pytorch_lightning`` or of ``lightning.pytorch``.
+"""Lightning callbacks: ``ParityRecord``, ``ParityCheck``, ``MetricsCallback``, for either package's ``Trainer``.
 
 Importing it imports neither Lightning nor torch: each trainer asks ``from_environment`` for callbacks, and mostly gets none.
 """
@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pytest_parity.lightning.callbacks import ParityCheck, ParityRecord
+    from pytest_parity.lightning.metrics import MetricsCallback
 
-__all__ = ["ParityCheck", "ParityRecord", "from_environment"]
+__all__ = ["MetricsCallback", "ParityCheck", "ParityRecord", "from_environment"]
 
-_LAZY = {"ParityCheck", "ParityRecord"}
+_LAZY = {"MetricsCallback": "metrics", "ParityCheck": "callbacks", "ParityRecord": "callbacks"}
 
 
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.callbacks"), name)
+    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
 
 
 def from_environment() -> list[Any]:

@@ -113,7 +113,9 @@ class Controller:
 def _has_moved(result: CaseResult) -> bool:
     """Whether another golden took one's place, which someone is to look at."""
     moved = None if result.recorded is None else result.recorded.moved
-    return moved is not None and not set(moved.counts) <= {"equal"}
+    return moved is not None and not (
+        set(moved.counts) <= {"equal"} and all(curve.equal and curve.passed for curve in moved.curves)
+    )
 
 
 def _as_lines(answer: str | Sequence[str]) -> Iterable[str]:
@@ -130,7 +132,8 @@ def case_lines(result: CaseResult) -> list[str]:
     comparison = result.comparison
     if comparison is None:
         return [f"{result.case}: {result.message}"]
-    shown = result.outcome == "passed" or comparison.failures or result.power is not None
+    found = comparison.failures or comparison.failing_curves
+    shown = result.outcome == "passed" or found or result.power is not None
     line = summary_line(comparison) if shown else f"{result.case}: {result.message}"
     powers = [] if result.power is None else power_lines(result.case, result.power)
     return [line, *note_lines(comparison), *powers]

@@ -124,7 +124,7 @@ def _settings(item: pytest.Item, plan: Plan, tolerances: Mapping[str, Any], name
         coverage=options.coverage,
         reason=options.reason,
         collect=options.collect,
-        detail=bool(options.reports),
+        detail=bool(options.reports or options.sinks),
         provenance=provenance(item.config) if options.recording else {},
     )
 

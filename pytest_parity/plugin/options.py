@@ -19,6 +19,7 @@ from pytest_parity.plugin.config import Override, check_installed, read_override
 from pytest_parity.plugin.profiles import Profile, read_profiles, selected
 from pytest_parity.plugin.tables import read_tables
 from pytest_parity.plugin.text import quoted
+from pytest_parity.report.sinks.place import Sink, check_sinks, read_sink
 
 __all__ = ["OPTIONS", "RNG_MODES", "Options", "is_worker", "named_profile", "parse_size", "pytest_addoption"]
 
@@ -42,6 +43,8 @@ class Options:
     out: Path
     reports: tuple[Path, ...]
     """Files that tell of the run."""
+    sinks: tuple[Sink, ...]
+    """Places that are told of the run."""
     github: bool
     """Whether a job of GitHub Actions gets annotations and a summary."""
     cases: tuple[str, ...]
@@ -96,6 +99,7 @@ class Options:
             named=option.parity_ref is not None,
             out=_place(config, option.parity_out, "parity_out") or config.rootpath / ".parity",
             reports=tuple(dict.fromkeys(_from_here(config, path) for path in option.parity_report)),
+            sinks=_sinks(config),
             github=config.getini("parity_github"),
             cases=tuple(option.parity_case),
             strict=option.parity_strict,
@@ -185,6 +189,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="write what the run found to a .json, .md or .html file (repeatable)",
     )
     group.addoption(
+        "--parity-sink",
+        metavar="KIND:WHERE",
+        action="append",
+        default=[],
+        help="log what the run found to tensorboard:DIR, wandb:DIR, wandb://PROJECT, mlflow:DIR or mlflow:URI (repeatable; "
+        "besides those of ini parity_sink)",
+    )
+    group.addoption(
         "--parity-profile",
         metavar="NAME",
         help="tolerances, determinism and precision: cpu, cuda, mps or one of [tool.pytest_parity.profiles] in pyproject.toml "
@@ -244,6 +256,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("parity_config", "the YAML file behind the fixture parity_config, from this file's directory")
     parser.addini("parity_out", "what a failing check leaves behind, from this file's directory")
     parser.addini(
+        "parity_sink",
+        "places to log what a run found to, one a line, as for --parity-sink; directories from this file's",
+        type="linelist",
+    )
+    parser.addini(
         "parity_github",
         "in a job of GitHub Actions: annotate the tests that fail, and write the job's summary",
         type="bool",
@@ -299,6 +316,14 @@ def _place(config: pytest.Config, option: str | None, ini: str) -> Path | None:
 
 def _from_here(config: pytest.Config, path: str) -> Path:
     return _absolute(config.invocation_params.dir, path)
+
+
+def _sinks(config: pytest.Config) -> tuple[Sink, ...]:
+    """Those of the ini file, then those of the command line; one place once."""
+    base = config.inipath.parent if config.inipath else config.rootpath
+    found = [read_sink(text, "ini option parity_sink", base) for text in config.getini("parity_sink")]
+    found += [read_sink(text, "--parity-sink", config.invocation_params.dir) for text in config.option.parity_sink]
+    return tuple({(sink.kind, sink.where): sink for sink in reversed(found)}.values())[::-1]
 
 
 def _absolute(base: Path, path: str) -> Path:
@@ -401,6 +426,7 @@ def _check(options: Options, config: pytest.Config) -> None:
         )
     if not is_worker(config):
         _check_reports(options, config)
+        _check_sinks(options)
     if options.recording and getattr(config.option, "dist", "no") == "each":
         raise UsageError(
             "--dist each runs a test in every worker, and all would write one golden; record with --dist load"
@@ -423,6 +449,13 @@ def _check_reports(options: Options, config: pytest.Config) -> None:
         check_report(path, f"--parity-report {typed}")
         if _holds(options.root, path):
             raise UsageError(f"--parity-report {typed}: the goldens are in {options.root}; a report goes elsewhere")
+
+
+def _check_sinks(options: Options) -> None:
+    check_sinks(options.sinks)
+    for sink in options.sinks:
+        if sink.directory is not None and _holds(options.root, sink.directory):
+            raise UsageError(f"{sink.option}: the goldens are in {options.root}; a log goes elsewhere")
 
 
 def _holds(outer: Path, inner: Path) -> bool:

@@ -1,4 +1,7 @@
-"""Reports of a run: the files of ``--parity-report``, and what GitHub Actions shows, written once, where tests are reported."""
+"""Reports of a run: the files of ``--parity-report``, what GitHub Actions shows, and the places of ``--parity-sink``.
+
+Each is written once, where tests are reported.
+"""
 
 from __future__ import annotations
 
@@ -40,6 +43,8 @@ class Reporting:
         self._broken: list[str] = []
         """What a test of a case raised outside of its body, where it has no result."""
         self._annotations: list[str] = []
+        self._logged: tuple[str, ...] = ()
+        """What was logged to which sink."""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note where a case's test is, and what of a case has no result."""
@@ -51,9 +56,9 @@ class Reporting:
             self._broken.append(f"{report.nodeid}: error at {report.when}: {why}")
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write the files, and the job's summary; one that cannot be written fails the run."""
+        """Write the files, and the job's summary, and log to the sinks; one that cannot be written fails the run."""
         github = self._options.github and on_github()
-        if self._config.option.collectonly or not (self._options.reports or github):
+        if self._config.option.collectonly or not (self._options.reports or self._options.sinks or github):
             return
         told = self._document()
         for path in self._options.reports:
@@ -62,6 +67,8 @@ class Reporting:
             self._summarize(told)
             if not self._config.pluginmanager.has_plugin(_ANNOTATE):
                 self._annotations = list(error_lines(told, _below_repository(self._config.rootpath)))
+        if self._options.sinks:
+            self._log(told)
         if self._controller.complaints and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -71,7 +78,7 @@ class Reporting:
             if path.exists() and not self._config.option.collectonly:
                 terminalreporter.write_sep("-", f"parity report: {relative_to(path, Path.cwd())}")
         terminalreporter.ensure_newline()
-        for line in self._annotations:
+        for line in (*self._logged, *self._annotations):
             terminalreporter.write_line(line)
 
     def _document(self) -> Document:
@@ -107,6 +114,14 @@ class Reporting:
             write_report(path, told)
         except OSError as error:
             self._controller.complaints.append(f"--parity-report {path} could not be written: {error.strerror}")
+
+    def _log(self, told: Document) -> None:
+        from pytest_parity.report.sinks import write_sinks  # noqa: PLC0415
+        from pytest_parity.report.sinks.told import told_runs  # noqa: PLC0415
+
+        written = write_sinks(self._options.sinks, told_runs(told))
+        self._logged = written.lines
+        self._controller.complaints += written.complaints
 
     def _summarize(self, told: Document) -> None:
         """Append to the summary of the job's step, which is one file for all that the step runs."""

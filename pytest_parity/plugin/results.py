@@ -44,6 +44,8 @@ class CaseResult:
             found.update({f"parity_{verdict}": str(count) for verdict, count in comparison.counts.items()})
             if comparison.diagnosis is not None:
                 found.update(parity_first=comparison.diagnosis.module, parity_site=comparison.diagnosis.site)
+            if comparison.failing_curves:
+                found.update(parity_curves=", ".join(curve.name for curve in comparison.failing_curves))
         return list(found.items())
 
     def to_plain(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pytest_parity.report.coverage import coverage_lines
+from pytest_parity.report.curves import curve_lines, curves_summary
 from pytest_parity.report.data import data_lines
 from pytest_parity.report.environment import character_lines, difference_lines
 from pytest_parity.report.lines import closest_words, compared_of
@@ -52,7 +53,8 @@ def conclusion(comparison: Comparison) -> tuple[str, list[str]]:
     """The line that says it, and what stands below it."""
     counts = counted(comparison.counts) or "nothing"
     total = f"{compared_of(comparison)}: {counts}"
-    below = [*coverage_lines(comparison), *comparison.notes]
+    curves = [curves_summary(comparison), *curve_lines(comparison)] if comparison.curves else []
+    below = [*curves, *coverage_lines(comparison), *comparison.notes]
     if comparison.passed:
         closest = closest_words(comparison.closest)
         return f"no divergence: {total}", [*([closest] if closest else []), *below, *difference_lines(comparison)]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import os
 import platform
-import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import Any, cast, get_type_hints
 
 from pytest_parity.report.coverage import coverage_lines
+from pytest_parity.report.curve_rows import curve_rows
 from pytest_parity.report.data import data_lines, data_sentence
 from pytest_parity.report.environment import character_lines
 from pytest_parity.report.isolated import faulty_words
@@ -37,6 +36,7 @@ from pytest_parity.report.model import (
 )
 from pytest_parity.report.module_rows import module_rows
 from pytest_parity.report.site_rows import Owners, site_rows, told_sites
+from pytest_parity.report.strict import Places, strict
 from pytest_parity.result import Comparison, Diagnosis, Fault, Isolation, LossFound, Recorded
 from pytest_parity.result.plain import plain_dict
 
@@ -102,7 +102,7 @@ def document(
         complaints=list(complaints),
     )
     found = Document(schema=SCHEMA, written_by="pytest-parity", run=run, cases=told)
-    return cast("Document", _strict(found, _Places(places)))
+    return cast("Document", strict(found, Places(places)))
 
 
 def case_document(told: Told) -> CaseDocument:
@@ -113,7 +113,7 @@ def case_document(told: Told) -> CaseDocument:
     owners = Owners(structure.get("modules", {}))
     step, traced = told_sites(comparison)
     trace = comparison.trace if comparison else None
-    losses = told.losses if told.losses is not None else trace.losses if trace else ()
+    losses = told.losses if told.losses is not None else trace.losses if trace else _recorded_losses(told)
     return CaseDocument(
         case=told.case,
         nodeid=told.nodeid,
@@ -136,6 +136,7 @@ def case_document(told: Told) -> CaseDocument:
         isolation=_isolation(comparison.isolation) if comparison and comparison.isolation else None,
         structure=_structure(comparison, diagnosis),
         losses=[_chosen(LossRow, asdict(one)) for one in losses],
+        curves=curve_rows(comparison.curves) if comparison else [],
         modules=module_rows(comparison, traced, structure, owners),
         step=step,
         sites=site_rows(traced, owners),
@@ -179,7 +180,12 @@ def _coverage(comparison: Comparison) -> CoverageRow:
 
 def _steps(comparison: Comparison) -> list[StepRow]:
     failing = Counter(delta.step for delta in comparison.failures)
-    return [StepRow(step=step, failing=failing[step]) for step in sorted({*comparison.steps, *failing})]
+    floors = dict(comparison.trace.floors) if comparison.trace else {}
+    rows = [StepRow(step=step, failing=failing[step]) for step in sorted({*comparison.steps, *failing})]
+    for row in rows:
+        if row["step"] in floors:
+            row["floors"] = floors[row["step"]]
+    return rows
 
 
 def _environment(told: Told) -> EnvironmentRow:
@@ -209,6 +215,14 @@ def _chosen(of: Any, plain: Mapping[str, Any]) -> Any:
     return {name: plain[name] for name in get_type_hints(of)}
 
 
+def _recorded_losses(told: Told) -> list[LossFound]:
+    """Of a recording, those of its steps that are one number."""
+    if told.recorded is None:
+        return []
+    steps = sorted((int(step), held.get("loss", {})) for step, held in told.manifest.get("steps", {}).items())
+    return [LossFound(step, name, value, None, "") for step, losses in steps for name, value in losses.items()]
+
+
 def _structure(comparison: Comparison | None, diagnosis: Diagnosis | None) -> list[StructureRow]:
     if comparison is None or diagnosis is None or diagnosis.fault is not Fault.STRUCTURE:
         return []
@@ -222,38 +236,10 @@ def _recorded(recorded: Recorded | None) -> dict[str, Any] | None:
     if recorded is None:
         return None
     moved = None if recorded.moved is None else asdict(recorded.moved)
-    return {"steps": list(recorded.steps), "sites": recorded.sites, "size": recorded.size, "moved": moved}
-
-
-class _Places:
-    """Takes absolute paths out of texts."""
-
-    def __init__(self, places: Iterable[Path]) -> None:
-        found = {str(place) for place in places} | {os.path.realpath(place) for place in places}
-        known = sorted((place for place in found if place != os.path.dirname(place)), key=len, reverse=True)  # noqa: PTH120
-        self._places = frozenset(known)
-        named = "|".join(map(re.escape, dict.fromkeys([*known, str(Path.home())])))
-        self._named = re.compile(rf"(?<![\w.-])({named})({re.escape(os.sep)}(?=[^\s])|(?![\w.-]))")
-
-    def __call__(self, text: str) -> str:
-        return self._named.sub(self._shorter, text) if os.sep in text else text
-
-    def _shorter(self, found: re.Match[str]) -> str:
-        place, behind = found.groups()
-        if place not in self._places:  # it is the home directory, which names its user
-            return f"~{behind}"
-        return "" if behind else "."
-
-
-def _strict(value: Any, places: _Places) -> Any:
-    """A value as JSON has it: plain, what is not finite as strings, and no absolute path."""
-    if isinstance(value, str):
-        return places(str(value))
-    if isinstance(value, dict):
-        return {places(str(key)): _strict(item, places) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_strict(item, places) for item in value]
-    if value is None or isinstance(value, (bool, int)):
-        return value
-    number = value if type(value) is float else value.item() if hasattr(value, "item") else str(value)
-    return str(number) if isinstance(number, float) and not math.isfinite(number) else number
+    return {
+        "steps": list(recorded.steps),
+        "sites": recorded.sites,
+        "curves": list(recorded.curves),
+        "size": recorded.size,
+        "moved": moved,
+    }

@@ -12,7 +12,7 @@ from pytest_parity.errors import UsageError
 from pytest_parity.report.markdown import markdown
 from pytest_parity.report.model import Document
 
-__all__ = ["check_report", "write_report"]
+__all__ = ["check_report", "write_report", "write_text"]
 
 _OURS = "pytest-parity"
 _BEGINNING = 4096
@@ -39,9 +39,14 @@ def check_report(path: Path, option: str) -> None:
 
 def write_report(path: Path, document: Document) -> None:
     """Write a document as the file's suffix says; raises ``OSError`` where that cannot be done."""
+    write_text(path, _RENDERED[path.suffix](document))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all; raises ``OSError`` where that cannot be done."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        beside.write_text(_RENDERED[path.suffix](document), encoding="utf-8")
+        beside.write_text(text, encoding="utf-8")
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)

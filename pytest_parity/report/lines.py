@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pytest_parity.report.coverage import coverage_lines
+from pytest_parity.report.curves import curves_summary
 from pytest_parity.report.data import data_sentence
 from pytest_parity.report.environment import passing_words
 from pytest_parity.report.sentence import data_first, verdict_sentence
@@ -18,13 +19,15 @@ _SHOWN = 3
 
 def summary_line(comparison: Comparison) -> str:
     """``nest/tiny: 1,236 of 1,236 sites compared in steps 0-2: 1,200 equal, 36 close``, marked where it fails."""
-    line = f"{compared_of(comparison)}: {counted(comparison.counts) or 'nothing'}"
+    sites = f"{compared_of(comparison)}: {counted(comparison.counts) or 'nothing'}"
+    curves = curves_summary(comparison)
+    line = "; ".join([*([sites] if comparison.expected or not curves else []), *([curves] if curves else [])])
     if comparison.passed:
         return f"{comparison.case}: {line}"
     failed = f"{comparison.case}: FAILED: {line}"
     return (
         failed
-        if comparison.diagnosis is None and not data_first(comparison)
+        if comparison.diagnosis is None and not data_first(comparison) and not comparison.failing_curves
         else f"{failed}; first: {verdict_sentence(comparison)}"
     )
 
@@ -68,5 +71,7 @@ def compared_of(comparison: Comparison) -> str:
 def recorded_line(recorded: Recorded) -> str:
     """``nest/tiny: recorded 1,236 sites in steps 0-2, 12.3 MB, to golden/nest/tiny``."""
     steps = steps_words(recorded.steps)
-    what = f"recorded {amount(recorded.sites, 'site')}" + (f" in {steps}" if steps else "")
+    sites = [f"{amount(recorded.sites, 'site')}" + (f" in {steps}" if steps else "")]
+    curves = [amount(len(recorded.curves), "curve")] if recorded.curves else []
+    what = f"recorded {' and '.join([*(sites if recorded.sites or not curves else []), *curves])}"
     return f"{recorded.case}: {what}, {size(recorded.size)}, to {recorded.path}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from pytest_parity.report.curve_markdown import curve_blocks, told_by_curves
 from pytest_parity.report.marks import code, fenced, plain, row
 from pytest_parity.report.model import CaseDocument, Document, SettingRow, SiteRow
 from pytest_parity.report.words import amount, counted, number, verdict_word
@@ -106,10 +107,11 @@ def _failed(case: CaseDocument) -> Iterator[str]:
     hints = _hints(case)
     if hints:
         yield "\n".join(f"- {plain(hint)}" for hint in hints)
-    if case["diagnosis"] is None and case["message"].count("\n"):
+    if case["diagnosis"] is None and case["message"].count("\n") and not told_by_curves(case):
         lines = case["message"].splitlines()
         yield fenced([*lines[:_LINES], *([f"... {len(lines) - _LINES} more lines"] if len(lines) > _LINES else [])])
     yield from _isolated(case, hints)
+    yield from curve_blocks(case)
     if case["expected"]:
         counts = counted(case["counts"]) or "nothing"
         yield f"{case['compared']:,} of {amount(case['expected'], 'site')} compared: {plain(counts)}"

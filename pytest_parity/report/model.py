@@ -8,20 +8,26 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
+from pytest_parity.report.curve_model import CurveRow, FindingRow, LineRow
+from pytest_parity.report.strict import Number
+
 __all__ = [
     "SCHEMA",
     "CallRow",
     "CaseDocument",
     "CauseRow",
     "CoverageRow",
+    "CurveRow",
     "DiagnosisRow",
     "DifferenceRow",
     "Document",
     "EnvironmentRow",
     "FaultyRow",
+    "FindingRow",
     "FloorsRow",
     "HistogramRow",
     "IsolationRow",
+    "LineRow",
     "LossRow",
     "ModuleRow",
     "Number",
@@ -34,9 +40,6 @@ __all__ = [
 ]
 
 SCHEMA = 1
-
-Number = float | int | str
-"""Finite, or one of ``"inf"``, ``"-inf"``, ``"nan"``."""
 
 
 class RunRow(TypedDict):
@@ -287,11 +290,16 @@ class SiteRow(_Site, total=False):
     """Of a site that fails."""
 
 
-class StepRow(TypedDict):
-    """One step of the check."""
-
+class _Step(TypedDict):
     step: int
     failing: int
+
+
+class StepRow(_Step, total=False):
+    """One step of the check."""
+
+    floors: Number
+    """The largest error of its sites in multiples of their noise floors; left out where none is known."""
 
 
 class LossRow(TypedDict):
@@ -348,6 +356,8 @@ class CaseDocument(TypedDict):
     isolation: IsolationRow | None
     structure: list[StructureRow]
     losses: list[LossRow]
+    curves: list[CurveRow]
+    """Each training curve that was asserted or recorded; those that fail first."""
     modules: list[ModuleRow]
     step: int | None
     """The step whose sites are told: the first that fails, else the last that was compared."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pytest_parity.report.curves import curve_headline, curve_word
 from pytest_parity.report.words import amount, elided, number, pair
 from pytest_parity.result import Moved, SiteMoved
 
@@ -27,13 +28,14 @@ def moved_lines(moved: Moved | None) -> list[str]:
 
 
 def _lines(moved: Moved) -> Iterator[str]:
-    if set(moved.counts) <= {"equal"}:
+    if set(moved.counts) <= {"equal"} and (moved.counts or not moved.curves):
         yield f"nothing moved: {amount(moved.counts.get('equal', 0), 'site')} equal to the golden that was there"
-    else:
+    elif moved.counts:
         counts = [f"{count:,} {_WORDS[what]}" for what, count in moved.counts.items()]
         yield f"in place of the golden that was there: {', '.join(counts)}"
     for step, name, before, after in moved.losses[:_SHOWN]:
         yield f"{name} of step {step}: {' -> '.join(pair(before, after))}"
+    yield from _curves(moved)
     yield from _sites(moved)
     yield from moved.others[:_SHOWN]
     changed = sum(moved.counts.get(what, 0) for what in ("new", "gone", "reshaped"))
@@ -44,6 +46,13 @@ def _lines(moved: Moved) -> Iterator[str]:
         yield f"changed besides: {'; '.join(changes)}"
     if moved.reason:
         yield f"reason: {moved.reason}"
+
+
+def _curves(moved: Moved) -> Iterator[str]:
+    """The training curves, each by what is there now."""
+    for curve in moved.curves:
+        word = curve_word(curve)
+        yield f"curve {curve.name}: {word}" if word in {"equal", "new", "gone"} else f"curve {curve_headline(curve)}"
 
 
 def _sites(moved: Moved) -> Iterator[str]:

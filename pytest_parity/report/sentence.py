@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from pytest_parity.report.curves import curve_headline
 from pytest_parity.report.data import data_sentence
 from pytest_parity.report.words import amount
 from pytest_parity.result import IGNORED, Comparison, Delta, Diagnosis, Fault, Verdict
@@ -50,18 +51,9 @@ def verdict_sentence(comparison: Comparison) -> str:
 
 
 def _undiagnosed(comparison: Comparison) -> str:
-    failures = comparison.failures
-    if not comparison.compared and not failures:
-        if comparison.counts.get(IGNORED):
-            return "nothing was compared: the test ignores every site that was recorded"
-        return "nothing was compared; assert something, or watch a model while it runs"
-    if not failures and comparison.vacuous:
-        return (
-            "nothing was compared: within the tolerances declared, zeros would have passed everywhere; give smaller ones, or "
-            "none, and the noise floor decides"
-        )
+    failures, curves = comparison.failures, comparison.failing_curves
     if not failures:
-        return f"{comparison.compared:,} of {amount(comparison.expected, 'site')} compared, and none of them fails"
+        return curve_headline(curves[0]) if curves else _nothing_fails(comparison)
     empty = [delta for delta in failures if delta.verdict is Verdict.EMPTY]
     if len(empty) == len(failures):
         others = f" (as {amount(len(empty) - 1, 'site')} besides)" if len(empty) > 1 else ""
@@ -72,6 +64,19 @@ def _undiagnosed(comparison: Comparison) -> str:
             f"where that is right, say so: ignore=[{name.partition('#')[0]!r}]"
         )
     return f"{amount(len(failures), 'site')} of {comparison.expected:,} fail; the first is {failures[0].site}"
+
+
+def _nothing_fails(comparison: Comparison) -> str:
+    if not comparison.compared:
+        if comparison.counts.get(IGNORED):
+            return "nothing was compared: the test ignores every site that was recorded"
+        return "nothing was compared; assert something, or watch a model while it runs"
+    if comparison.vacuous:
+        return (
+            "nothing was compared: within the tolerances declared, zeros would have passed everywhere; give smaller ones, or "
+            "none, and the noise floor decides"
+        )
+    return f"{comparison.compared:,} of {amount(comparison.expected, 'site')} compared, and none of them fails"
 
 
 def _structure(diagnosis: Diagnosis, _site: Site, delta: Delta | None) -> str:

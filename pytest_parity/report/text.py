@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pytest_parity.report.coverage import coverage_lines
+from pytest_parity.report.curves import curve_lines, curves_summary
 from pytest_parity.report.data import data_lines, data_sentence
 from pytest_parity.report.environment import character_lines, difference_lines
 from pytest_parity.report.isolated import isolation_lines
@@ -33,6 +34,9 @@ def failure_text(comparison: Comparison, *, width: int = 100, limit: int = 20) -
     lines = [headline(comparison), *_hints(comparison)]
     if comparison.failures:
         lines += ["", *table(comparison.failures, width=width, limit=limit)]
+    if comparison.failing_curves:
+        said = comparison.failing_curves[0] if comparison.diagnosis is None and not comparison.failures else None
+        lines += ["", *curve_lines(comparison, skip=said)]
     lines += [
         "",
         *_coverage(comparison),
@@ -55,6 +59,10 @@ def _hints(comparison: Comparison) -> Iterator[str]:
 
 
 def _coverage(comparison: Comparison) -> Iterator[str]:
+    if comparison.curves:
+        yield curves_summary(comparison)
+    if not comparison.expected and comparison.curves:
+        return
     elements = f" ({amount(comparison.elements, 'element')})" if comparison.elements else ""
     counts = counted(comparison.counts) or "nothing"
     yield f"{compared_of(comparison)}{elements}: {counts}"

@@ -1,6 +1,7 @@
 """What a comparison found, as plain data: no tensor, no text for people, nothing that a test report cannot carry."""
 
 from pytest_parity.result.comparison import IGNORED, UNCOVERED, Comparison, Coverage
+from pytest_parity.result.curve import CurveCheck, CurveComparison, CurveFinding, CurveLine
 from pytest_parity.result.data import Content, DataDifference, DataFault, Leaf, LeafDifference, Pad, Padding, Plain
 from pytest_parity.result.delta import Delta, Metrics, Noise, Spread, Tolerance, Verdict
 from pytest_parity.result.diagnosis import Character, Diagnosis, Difference, Fault
@@ -21,6 +22,10 @@ __all__ = [
     "Comparison",
     "Content",
     "Coverage",
+    "CurveCheck",
+    "CurveComparison",
+    "CurveFinding",
+    "CurveLine",
     "DataDifference",
     "DataFault",
     "Delta",

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from pytest_parity.result.curve import CurveComparison
 from pytest_parity.result.data import DataDifference
 from pytest_parity.result.delta import Delta, Verdict, delta_from_plain
 from pytest_parity.result.diagnosis import Character, Diagnosis, Difference, Fault
@@ -75,11 +76,18 @@ class Comparison:
     """What each module adds of its own, where the test was run again for that."""
     trace: Trace | None = None
     """One step told in full, where a report is asked for."""
+    curves: tuple[CurveComparison, ...] = ()
+    """Each training curve that was recorded or asserted; one that was not asserted has nothing compared."""
 
     @property
     def failures(self) -> tuple[Delta, ...]:
         """The deltas that fail the check."""
         return tuple(delta for delta in self.deltas if delta.verdict.fails)
+
+    @property
+    def failing_curves(self) -> tuple[CurveComparison, ...]:
+        """The training curves that fail the check."""
+        return tuple(curve for curve in self.curves if not curve.passed)
 
     @property
     def passed(self) -> bool:
@@ -88,9 +96,10 @@ class Comparison:
         Never true of nothing, nor where no tolerance could have failed.
         """
         excepted = sum(self.counts.get(key, 0) for key in (Verdict.UNOBSERVABLE.value, IGNORED, UNCOVERED))
-        complete = self.compared > 0 and self.compared + excepted == self.expected
+        something = self.compared > 0 or bool(self.curves)
+        complete = something and self.compared + excepted == self.expected
         alone = self.isolation is not None and any(one.sure for one in self.isolation.faulty)
-        return complete and not (self.failures or self.vacuous or self.other_data or alone)
+        return complete and not (self.failures or self.failing_curves or self.vacuous or self.other_data or alone)
 
     @property
     def other_data(self) -> bool:
@@ -127,6 +136,7 @@ class Comparison:
                 "diagnosis": diagnosis and _diagnosis(diagnosis),
                 "isolation": plain["isolation"] and Isolation.from_plain(plain["isolation"]),
                 "trace": plain["trace"] and Trace.from_plain(plain["trace"]),
+                "curves": tuple(map(CurveComparison.from_plain, plain["curves"])),
             }
         )
 

@@ -22,6 +22,8 @@ class CurveCheck(str, Enum):
     """NaN or infinite where the golden is finite."""
     REPEATED = "repeated"
     """Values of earlier steps, bit for bit, under new numbers: a resume that trained on the same batches again."""
+    PRECISION = "precision"
+    """Values of bfloat16 or float16 where the golden's have more bits: what is smaller than their rounding is not in them."""
     SPIKE = "spike"
     """Single steps far away from their neighbours."""
     POINTWISE = "pointwise"

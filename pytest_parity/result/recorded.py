@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from pytest_parity.result.curve import CurveComparison
+
 __all__ = ["Moved", "Recorded", "SiteMoved"]
 
 
@@ -42,6 +44,8 @@ class Moved:
     changes: dict[str, tuple[str, str]] = field(default_factory=dict)
     """What differs between the two environments and provenances: name to (before, after)."""
     reason: str = ""
+    curves: tuple[CurveComparison, ...] = ()
+    """Each training curve of either, the new one's first run held against the one that was there."""
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> Moved:
@@ -53,6 +57,7 @@ class Moved:
                 "losses": tuple((step, name, before, after) for step, name, before, after in plain["losses"]),
                 "others": tuple(plain["others"]),
                 "changes": {name: (pair[0], pair[1]) for name, pair in plain["changes"].items()},
+                "curves": tuple(map(CurveComparison.from_plain, plain["curves"])),
             }
         )
 
@@ -69,6 +74,8 @@ class Recorded:
     notes: tuple[str, ...] = ()
     moved: Moved | None = None
     """Where a golden was there before."""
+    curves: tuple[str, ...] = ()
+    """The names of its training curves."""
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> Recorded:
@@ -80,5 +87,6 @@ class Recorded:
                 "steps": tuple(plain["steps"]),
                 "notes": tuple(plain["notes"]),
                 "moved": moved and Moved.from_plain(moved),
+                "curves": tuple(plain["curves"]),
             }
         )

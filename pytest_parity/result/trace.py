@@ -75,6 +75,8 @@ class Trace:
     """In execution order, those of the candidate alone at the end."""
     losses: tuple[LossFound, ...] = ()
     """Of every step."""
+    floors: tuple[tuple[int, float], ...] = ()
+    """Each step with the largest error of its sites in multiples of their noise floors, where one is known."""
     names: dict[str, str] = field(default_factory=dict)
     """The reference's path of each module that the candidate has under another, to that."""
     environment: dict[str, str] = field(default_factory=dict)
@@ -88,6 +90,7 @@ class Trace:
                 **plain,
                 "sites": tuple(_traced(one) for one in plain["sites"]),
                 "losses": tuple(LossFound(**one) for one in plain["losses"]),
+                "floors": tuple((step, floors) for step, floors in plain["floors"]),
             }
         )
 

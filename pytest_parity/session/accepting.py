@@ -132,6 +132,7 @@ class Acceptance:
             self._writer.finish_step(step, info)
         if golden.noise is not None:
             self._writer.put_noise(NoiseFloors(golden.noise.draws, floors))
+        self._writer.put_curves(golden.curves)
         with self._writer.seal(**_content(golden.manifest), history=self._history) as draft:
             moved = what_moved(golden, draft, reason=reason)
         return _with_changes(moved, golden.manifest["provenance"], left.manifest["provenance"])

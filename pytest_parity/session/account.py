@@ -22,6 +22,7 @@ from pytest_parity.report import nonfinite_lines
 from pytest_parity.result import Appearance, Comparison, Delta, Diagnosis, Fault, Verdict
 from pytest_parity.session.causes import Causes
 from pytest_parity.session.counterpart import Counterpart
+from pytest_parity.session.curves import Curves, JudgedCurves
 from pytest_parity.session.drawn import Drawn
 from pytest_parity.session.hints import Hints
 from pytest_parity.session.leftovers import Leftovers
@@ -75,6 +76,7 @@ class Account(Run):
             measure=settings.detail,
             detail=settings.detail,
         )
+        self.curves = self._judging()
         self._drawn = Drawn(golden)
         self._hints = Hints(golden, settings)
         self._updates = Updates(self.reference, self.comparator, streams)
@@ -94,6 +96,10 @@ class Account(Run):
 
     _explains = True
     """Whether causes are looked for: not where all that is wanted is whether something fails, and how far."""
+
+    def _judging(self) -> Curves:
+        """What becomes of the curves that the test asserts."""
+        return JudgedCurves(self, self.golden)
 
     @property
     def _leaves(self) -> bool:
@@ -150,6 +156,7 @@ class Account(Run):
                 diagnosis=diagnosis,
                 data=self._drawn.difference,
                 notes=tuple(self._notes()),
+                curves=self.curves.comparisons,
             ),
             first,
         )

@@ -19,9 +19,12 @@ from pytest_parity.compare.valid import resolve
 from pytest_parity.contract.structure import describe
 from pytest_parity.errors import GoldenError, LoadError, ParityFailure, UsageError
 from pytest_parity.golden.reader import Golden
+from pytest_parity.names.moves import in_reference
 from pytest_parity.report import difference_list, failure_text
 from pytest_parity.result import Comparison, Recorded, Tolerance
 from pytest_parity.session.account import Account
+from pytest_parity.session.asked import Asked
+from pytest_parity.session.curves import JudgedCurves, leave_curves
 from pytest_parity.session.described import leave_description
 from pytest_parity.session.handing import handed_over
 from pytest_parity.session.hints import explain_batch
@@ -128,7 +131,18 @@ class Checking(Account):
                 raise
             raise LoadError(f"{error}\nThe configuration is not the golden's: {difference_list(configured)}") from None
         self._device = next((tensor.device for tensor in tensors.values()), self._device)
+        if self.golden.manifest["settings"].get("loaded") and not self._loaded:
+            self.begin(self.step or 0)
+            for name, tensor in in_reference(self.names, tensors):
+                self.observe(Site(Kind.WEIGHT, name), tensor)
         self._loaded = True
+
+    def take_curve(self, asked: Asked) -> None:
+        """Judge it; raises ``ParityFailure`` where it fails."""
+        before = len(self.curves.comparisons)
+        self.curves.take(asked)
+        if not all(one.passed for one in self.curves.comparisons[before:]):
+            raise self.failure()
 
     def structure(self, model: torch.nn.Module, names: Any) -> None:
         """Compare the structure, and count it."""
@@ -344,6 +358,7 @@ class Checking(Account):
         """Close the last step and judge everything that no helper did."""
         self._hints.left = self._hints.under_way
         self.close_step()
+        self.curves.end()
         self.comparator.finish(lambda step: recorded_regions(self.golden, step) or {})
         comparison = self.comparison()
         problems = [*self.comparator.ignore.problems(), *self._regions_declared.problems()]
@@ -364,6 +379,10 @@ class Checking(Account):
         try:
             if self._leaves:
                 self._leave_step()
+                if not all(one.passed for one in self.curves.comparisons):
+                    self._leftovers.cannot(
+                        "a training curve fails, and the band of another is of runs that are to be made"
+                    )
                 self._leftovers.conclude(
                     failed=failed, environment=lambda: self.surroundings.read(self.device), beside=self._describe
                 )
@@ -373,6 +392,8 @@ class Checking(Account):
 
     def _describe(self, left: Path) -> None:
         """Describe the candidate, so that what is faulty can be built again alone."""
+        if isinstance(self.curves, JudgedCurves):
+            leave_curves(left, self.curves)
         if self.capture is not None:
             leave_description(
                 left, self.golden, self.capture, self.told or self.comparison(), self._first_called_with or {}

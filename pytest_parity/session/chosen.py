@@ -31,6 +31,11 @@ class Chosen:
         """Whether a site, by the reference's names, is to be compared."""
         return site.kind in self.kinds and not is_mask(site) and site not in self.apart and self._means(site)
 
+    @property
+    def everything(self) -> bool:
+        """Whether nothing is left out by name."""
+        return self.steps is None and self.kinds == frozenset(Kind) and not self.sites
+
     def _means(self, site: Site) -> bool:
         return not self.sites or any(means(pattern, site) for pattern in self.sites)
 

@@ -20,9 +20,11 @@ from pytest_parity.compare.comparator import Comparator
 from pytest_parity.golden.reader import Golden
 from pytest_parity.result import Tolerance
 from pytest_parity.session.checking import Checking
+from pytest_parity.session.curves import DrawnCurves
 from pytest_parity.session.jitter import Jitter
 from pytest_parity.session.memory import Start
 from pytest_parity.session.moving import MovedReference, move_outputs
+from pytest_parity.session.nudging import Nudging
 from pytest_parity.session.reference import Reference
 from pytest_parity.session.run import Watching
 from pytest_parity.settings import Settings
@@ -52,8 +54,19 @@ class Drawing(Checking):
         self._unstable = replay
         self._handles: list[RemovableHandle] = []
         self._jitter = Jitter(self._moved_output)
+        self._nudging: Nudging | None = None
+        if isinstance(reference, MovedReference) and self.drawn_curves.kept_here:
+            self._nudging = Nudging(reference.number("nudge"), lambda: self._under_watch)
 
     _explains = False
+
+    def _judging(self) -> DrawnCurves:
+        self.drawn_curves = DrawnCurves(self, self.golden, keeps=True)
+        return self.drawn_curves
+
+    @property
+    def _under_watch(self) -> bool:
+        return self.capture is not None and self.capture.modules.step is not None
 
     @property
     def _leaves(self) -> bool:
@@ -70,6 +83,8 @@ class Drawing(Checking):
                     if tensor.requires_grad:
                         tensor.copy_(self.reference.moved(tensor, f"start|{name}"))
             self._handles = move_outputs(watching.model, self._moved_output)
+        if self._nudging is not None:
+            self._nudging.follow(watching.model)
         return capture
 
     def _moved_output(self, value: torch.Tensor, name: str) -> torch.Tensor:
@@ -107,9 +122,14 @@ class Drawing(Checking):
         """The names are the reference's own."""
         return None
 
-    def load(self, model: torch.nn.Module, names: Any) -> None:  # noqa: ARG002
-        """The weights are put back when the watch begins."""
-        self._loaded = True
+    def load(self, model: torch.nn.Module, names: Any) -> None:
+        """Weights are put back, and moved, when a watch begins; here where none does, and a curve starts from them."""
+        if not self.golden.manifest["settings"].get("loaded"):
+            self._loaded = True
+            return
+        super().load(model, names)
+        if self._nudging is not None:
+            self._nudging.follow(model)
 
     def begin_observing(self, batch: Any) -> None:
         """Under ``rng="off"`` the generators are where they were after the batch was drawn."""
@@ -127,4 +147,6 @@ class Drawing(Checking):
     def _conclude(self, *, failed: bool) -> None:  # noqa: ARG002
         for handle in self._handles:
             handle.remove()
+        if self._nudging is not None:
+            self._nudging.end()
         self.comparator.close()

@@ -21,6 +21,7 @@ from pytest_parity.names import BoundNames, NameMap
 from pytest_parity.report.survey import Survey
 from pytest_parity.report.words import listed, steps_words
 from pytest_parity.result import Comparison, Delta, Diagnosis, Fault, Trace, Verdict
+from pytest_parity.session.banded import recorded
 from pytest_parity.session.beside import beside
 from pytest_parity.session.causes import Causes
 from pytest_parity.session.chosen import Chosen, choose
@@ -90,7 +91,9 @@ class _Pair:
     """Two recordings, and what is to be compared of them."""
 
     def __init__(self, reference: Golden, candidate: Golden, chosen: Chosen, spec: Any, ignore: Ignore) -> None:
+        self._held = reference
         self._candidate = candidate
+        self._everything = chosen.everything
         self._ignore = ignore
         self._recorded = reference.steps
         self._left_out = _unknown(reference, candidate, chosen)
@@ -195,7 +198,13 @@ class _Pair:
         if diagnosis is not None and self._causes is not None and not counterpart.failing:
             diagnosis = replace(diagnosis, causes=self._causes.of(diagnosis))
         notes = (*counterpart.notes(), *self._notes(comparator))
-        found = replace(found, diagnosis=diagnosis, notes=notes, trace=found.trace and self._told(found.trace))
+        found = replace(
+            found,
+            diagnosis=diagnosis,
+            notes=notes,
+            trace=found.trace and self._told(found.trace),
+            curves=tuple(recorded(self._held, self._candidate)) if self._everything else (),
+        )
         return beside(
             found,
             first,

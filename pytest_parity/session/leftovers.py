@@ -17,7 +17,7 @@ import torch
 
 from pytest_parity.compare.comparator import Comparator
 from pytest_parity.compare.tally import Found
-from pytest_parity.errors import GoldenError
+from pytest_parity.errors import CurveError, GoldenError
 from pytest_parity.golden.cases import MANIFEST
 from pytest_parity.golden.manifest import read_manifest
 from pytest_parity.golden.writer import GoldenWriter
@@ -89,6 +89,10 @@ class Leftovers:
             counts = ", ".join(f"{count} {verdict}" for verdict, count in other.items() if count)
             self._obstacles.append(f"the candidate has other sites than the golden ({counts})")
 
+    def cannot(self, obstacle: str) -> None:
+        """What is left cannot be promoted, and why."""
+        self._obstacles.append(obstacle)
+
     def conclude(
         self,
         *,
@@ -117,7 +121,7 @@ class Leftovers:
             return
         try:
             action()
-        except (OSError, RuntimeError, GoldenError) as error:
+        except (OSError, RuntimeError, GoldenError, CurveError) as error:
             cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
             reason = (isinstance(cause, OSError) and cause.strerror) or cause
             self.note = f"{what} {self._out}: {reason}"

@@ -110,5 +110,5 @@ class LivePairs:
     def _failure_with(self, own: Comparison | None) -> ParityFailure:
         """One failure for the pairs that fail, and for the golden where its comparison does."""
         failing = [one for one in self._pairs if not one.passed]
-        failing += [own] if own is not None and own.failures else []
+        failing += [own] if own is not None and (own.failures or own.failing_curves) else []
         return ParityFailure("\n\n".join(map(failure_text, failing)), self._with_pairs(own))

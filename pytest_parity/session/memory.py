@@ -10,7 +10,24 @@ from typing import Any
 
 import torch
 
-__all__ = ["Start", "left_alone"]
+from pytest_parity.capture import TensorTable
+from pytest_parity.contract.structure import describe
+
+__all__ = ["Loaded", "Start", "left_alone"]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The weights of a model as it was loaded, and its structure, as a golden has them."""
+
+    tensors: dict[str, torch.Tensor]
+    structure: dict[str, Any]
+
+    @classmethod
+    def of(cls, model: torch.nn.Module) -> Loaded:
+        """Copies of the parameters and persistent buffers, on the CPU."""
+        tensors = TensorTable(model).now()
+        return cls({name: one.detach().cpu().clone() for name, one in tensors.items()}, describe(model).to_plain())
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,11 +38,14 @@ def moved(tensor: torch.Tensor, key: str, *, whole: bool = False) -> torch.Tenso
     if not whole and bool((tensor == tensor.round()).all()):
         return tensor
     values = tensor.detach().cpu().contiguous()
-    seed = int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), "little") >> 1
-    generator = torch.Generator(device="cpu").manual_seed(seed)
+    generator = torch.Generator(device="cpu").manual_seed(_number(key))
     sign = torch.randint(0, 2, values.shape, dtype=torch.int8, generator=generator, device="cpu")
     nudged = (values.view(word) + (2 * sign - 1).to(word)).view(values.dtype)
     return torch.where((values != 0) & torch.isfinite(values) & torch.isfinite(nudged), nudged, values)
+
+
+def _number(key: str) -> int:
+    return int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), "little") >> 1
 
 
 class MovedReference(Reference):
@@ -56,6 +59,10 @@ class MovedReference(Reference):
         structure = golden.manifest["structure"]
         tensors = Structure.from_plain(structure).tensors if structure else {}
         self._trainable = frozenset(name for name, one in tensors.items() if one.trainable)
+
+    def number(self, name: str) -> int:
+        """A seed of this draw's own."""
+        return _number(f"{self._seed}|{name}")
 
     def read(self, entry: Entry) -> torch.Tensor:
         """The tensor, moved if it is one of those."""

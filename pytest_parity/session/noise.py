@@ -13,11 +13,13 @@ from pytest_parity.capture import Generators, Streams
 from pytest_parity.compare.comparator import Comparator
 from pytest_parity.compare.floor import Measured, assembled, default_factor, widening
 from pytest_parity.compare.measuring import Measuring, Repeated
+from pytest_parity.curves.curve import Curve
 from pytest_parity.errors import ParityError, ParityFailure
 from pytest_parity.golden.noise import Floor, NoiseFloors, row
 from pytest_parity.golden.reader import Golden
 from pytest_parity.report.words import listed
 from pytest_parity.result import Comparison
+from pytest_parity.session.banded import unlike
 from pytest_parity.session.drawing import Drawing
 from pytest_parity.session.memory import Start
 from pytest_parity.session.moving import MovedReference
@@ -63,15 +65,18 @@ class Draw:
     """The integer and boolean sites that are not what they were."""
     moves: bool = False
     """Whether anything was moved."""
+    curves: Mapping[str, Curve] = field(default_factory=dict)
+    """The training curves that it led to."""
 
     @classmethod
-    def of(cls, problem: str, comparator: Comparator, reference: Reference) -> Draw:
+    def of(cls, problem: str, comparator: Comparator, reference: Reference, drawing: Drawing) -> Draw:
         """What a run has left in its comparator and its reference."""
         moves = isinstance(reference, MovedReference) and reference.moves
+        curves = drawing.drawn_curves.found
         if not isinstance(comparator, Measuring):
-            return cls(problem)
+            return cls(problem or unlike(drawing.golden, curves))
         flipped = tuple(one.site for one in comparator.flipped)
-        return cls(problem, comparator.sites, comparator.own, flipped, moves)
+        return cls(problem, comparator.sites, comparator.own, flipped, moves, curves)
 
 
 Rerun = Callable[["str | None", "tuple[str, ...]"], Draw]
@@ -102,7 +107,7 @@ def rerunning(original: Original, golden: Golden, again: Callable[[Drawing], Non
             moments=original.moments,
             replay=replay,
         )
-        return Draw.of(problem_of(drawing, again), comparator, reference)
+        return Draw.of(problem_of(drawing, again), comparator, reference, drawing)
 
     return rerun
 
@@ -140,6 +145,8 @@ class Noise:
     """Whether the golden is in memory: a live pair's, whose inputs may all be whole."""
     floors: NoiseFloors | None = None
     note: str = ""
+    curves: dict[str, list[Curve]] = field(default_factory=dict)
+    """The training curves of the draws, by name."""
     _runs: int = 0
     _moves: bool = False
     _flips: Counter[Site] = field(default_factory=Counter)
@@ -203,6 +210,8 @@ class Noise:
         for kept, found in ((self._sites, draw.sites), (self._own, draw.own)):
             for key, one in found.items():
                 kept.setdefault(key, []).append(one)
+        for name, curve in draw.curves.items():
+            self.curves.setdefault(name, []).append(curve)
 
     @property
     def _replay(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from pytest_parity.compare.valid import Valid
 from pytest_parity.errors import ParityFailure, UsageError
 from pytest_parity.golden.reader import Golden
 from pytest_parity.result import Comparison, Recorded, Tolerance
+from pytest_parity.session.asked import Asked
 from pytest_parity.session.checking import Checking, checking
 from pytest_parity.session.isolating import ISOLATED, Isolator, with_isolation
 from pytest_parity.session.leak import MAGNITUDES, LeakCheck, look_for_leak
@@ -83,7 +84,8 @@ class Parity(LivePairs):
         Before or after the optimizer was built. A name or a shape that does not fit raises ``LoadError``, and nothing
         is changed. From then on each step of a loop starts where the reference's did. Recording: nothing happens.
         """
-        self._run.load(model, names)
+        if not self._run.curves.aside:
+            self._run.load(model, names)
         return model
 
     def input(self, name: str, make: Callable[[], Any]) -> Any:
@@ -235,6 +237,26 @@ class Parity(LivePairs):
                 watched = watching.effective_kinds & (_ACTIVATIONS | _GRADIENTS | _WEIGHTS)
                 self._assert_captured(watched, call, "assert_step")
 
+    def assert_curve(
+        self,
+        metrics: Any,
+        *,
+        name: str = "loss",
+        seeds: Iterable[int] | None = None,
+        checked: int = 1,
+        rtol: float | None = None,
+    ) -> None:
+        """A training curve: complete, inside of the band of the recorded runs, and with no drift, spike or swing in it.
+
+        ``metrics`` are the path of a metrics file, a ``Curve``, a ``MetricsWriter``, a dict of a metrics file's fields,
+        the losses of steps 1 to n (a list, an array, a tensor), or a list of several of these, one a run. With ``seeds``
+        it is a function ``train(seed)`` that returns one: recording trains with every seed, checking with the first
+        ``checked``. Of one run the band comes from further runs of the test's body, whose weights, given by ``load``, are
+        moved by one unit in the last place. With ``rtol`` each step is within ``rtol * |recorded|`` instead.
+        """
+        asked = Asked.of(metrics, name=name, seeds=seeds, checked=checked, rtol=rtol)
+        self._guarded(lambda: self._run.take_curve(asked))
+
     def assert_structure(self, model: torch.nn.Module, *, names: Any = None) -> None:
         """The structure alone: names, shapes, dtypes, counts, what trains. No tensor is kept or compared."""
         self._guarded(lambda: self._run.structure(model, names))
@@ -345,6 +367,8 @@ class Parity(LivePairs):
         if not isinstance(run, Checking) or run.watching is None:
             return comparison
         diagnosis = comparison.diagnosis
+        if diagnosis is None and comparison.failing_curves:
+            return comparison
         step = None if diagnosis is None else diagnosis.step
         if diagnosis is not None and (diagnosis.fault not in ISOLATED or step not in run.golden.steps):
             return comparison

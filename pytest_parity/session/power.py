@@ -24,6 +24,7 @@ from pytest_parity.report.power import CAUGHT, ERROR, ESCAPED, NO_EFFECT, Power,
 from pytest_parity.report.words import listed
 from pytest_parity.result import Comparison, Tolerance
 from pytest_parity.session.checking import Checking
+from pytest_parity.session.curves import DrawnCurves
 from pytest_parity.session.run import NEEDS_OPTIMIZER, Watching
 from pytest_parity.settings import Settings
 from pytest_parity.site import Kind, Site
@@ -56,6 +57,9 @@ class Trial(Checking):
         self._compared: frozenset[Kind] = frozenset()
 
     _explains = False
+
+    def _judging(self) -> DrawnCurves:
+        return DrawnCurves(self, self.golden, keeps=False)
 
     @property
     def _leaves(self) -> bool:

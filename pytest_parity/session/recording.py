@@ -18,9 +18,11 @@ from pytest_parity.golden.writer import GoldenWriter
 from pytest_parity.names import BoundNames
 from pytest_parity.report import nonfinite_lines
 from pytest_parity.result import Comparison, Moved, Recorded, Tolerance
+from pytest_parity.session.asked import Asked
+from pytest_parity.session.curves import RecordedCurves
 from pytest_parity.session.drawing import Drawing
 from pytest_parity.session.drawn import digest_of
-from pytest_parity.session.memory import Start
+from pytest_parity.session.memory import Loaded, Start
 from pytest_parity.session.noise import Noise, rerunning
 from pytest_parity.session.nonfinite import ends_nonfinite, of_golden
 from pytest_parity.session.probing import RecordedProbes
@@ -33,9 +35,15 @@ from pytest_parity.site import Kind, Site
 
 __all__ = ["Recording", "recording"]
 
+_GIVEN = frozenset({Kind.BATCH, Kind.WEIGHT})
+_NOT_DRAWN = "the test was not run again: --parity-noise is 0"
+_NOTHING_MOVED = "there is nothing to move by one unit in the last place, for the test gives no model to parity.load"
+
 
 class Recording(Run):
     """Writes every observation as it comes; the golden takes its place when the test's body has passed."""
+
+    curves: RecordedCurves
 
     def __init__(self, settings: Settings, streams: Streams) -> None:
         super().__init__(settings, streams)
@@ -55,6 +63,12 @@ class Recording(Run):
         self._regions = Declared()
         self._probes: RecordedProbes | None = None
         self.moments: dict[int, Generators] = {}
+        self.curves = RecordedCurves(self, self._keep_start)
+        self._loaded: Loaded | None = None
+        """A model that was loaded and is not watched: what a check of a curve starts from."""
+        self._starts_loaded = False
+        self._observed = False
+        """Whether there is anything but batches and weights."""
 
     @property
     def writer(self) -> GoldenWriter | VolatileWriter:
@@ -70,6 +84,7 @@ class Recording(Run):
             return
         assert self.step is not None
         self._seen.add(site)
+        self._observed = self._observed or site.kind not in _GIVEN
         self._regions.see(site, value)
         if self.surroundings.unread and site.kind is Kind.ACTIVATION:
             self.surroundings.read(self._device)
@@ -94,6 +109,12 @@ class Recording(Run):
 
     def make_capture(self, watching: Watching) -> Capture:
         """Describe the model and put it under observation; names are its own."""
+        if self._starts_loaded:
+            raise UsageError(
+                f"{self.settings.case} watches a model after assert_curve, whose check starts from the weights that load "
+                "was given: watch it before, or in a test of its own"
+            )
+        self._loaded = None
         self.watching = watching
         self._structure = describe(watching.model).to_plain()
         if self.settings.draws:
@@ -186,8 +207,29 @@ class Recording(Run):
         self.inputs[name] = value
         return value
 
-    def load(self, model: torch.nn.Module, names: Any) -> None:
-        """The reference has its own weights."""
+    def load(self, model: torch.nn.Module, names: Any) -> None:  # noqa: ARG002
+        """The reference has its own weights; they are kept as long as it is not known whether a curve starts there."""
+        if self._watches_nothing and not self.curves.aside:
+            self._loaded = Loaded.of(model)
+
+    @property
+    def _watches_nothing(self) -> bool:
+        return self.watching is None and self._loaded is None and self.settings.volatile is None
+
+    def take_curve(self, asked: Asked) -> None:
+        """Keep it."""
+        self.curves.take(asked)
+
+    def _keep_start(self) -> None:
+        """Record the weights that a curve started from, where no watch does."""
+        loaded, self._loaded = self._loaded, None
+        if loaded is None:
+            return
+        self._starts_loaded = True
+        self._structure = loaded.structure
+        self.begin(self.step or 0)
+        for name, tensor in loaded.tensors.items():
+            self.observe(Site(Kind.WEIGHT, name), tensor)
 
     def structure(self, model: torch.nn.Module, names: Any) -> None:  # noqa: ARG002
         """Keep the structure, without a tensor."""
@@ -202,7 +244,8 @@ class Recording(Run):
             self._notes += self._probes.notes()
         elif self.settings.probe and self.watching is not None:
             self._notes.append("no probes: they are made of what modules are given, and kinds= leaves input out")
-        if self._writer is None or not (self._writer.sites or self._structure_alone):
+        curves = self.curves.kept
+        if not curves and (self._writer is None or not (self._writer.sites or self._structure_alone)):
             raise UsageError(
                 f"{self.settings.case} has nothing to record: the test took the fixture parity and used none of it. "
                 "Watch a model, or call parity.assert_close('name', value)."
@@ -210,6 +253,7 @@ class Recording(Run):
         if problems := list(self._regions.problems()):
             raise UsageError("; ".join(problems))
         writer = self.writer
+        writer.put_curves(curves)
         content: dict[str, Any] = {
             "provenance": {**self.settings.provenance, "environment": self.surroundings.read(self._device)},
             "settings": self._settings(),
@@ -219,14 +263,17 @@ class Recording(Run):
         if self._nonfinite is not None and self.settings.volatile is None:
             self._say_nonfinite(writer.seal(**content), self._nonfinite)
         before = self._before(content["provenance"])
-        if self.settings.draws and writer.sites:
+        if self.settings.draws and writer.sites and (self._observed or not (curves and self.curves.banded)):
             self._measure(writer.seal(**content), again)
+        elif curves:
+            self._notes += self.curves.notes(_NOT_DRAWN if not self.settings.draws else _NOTHING_MOVED)
         moved = None if before is None else self._replace(before, writer, content)
         path = writer.commit(**content)
         steps = tuple(self._steps)
         self._writer = None
         size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-        return Recorded(self.settings.case, steps, writer.sites, size, str(path), tuple(self._notes), moved)
+        notes = tuple(self._notes)
+        return Recorded(self.settings.case, steps, writer.sites, size, str(path), notes, moved, tuple(curves))
 
     def _say_nonfinite(self, golden: Golden, step: int) -> None:
         """Read the step back: where it began."""
@@ -240,6 +287,7 @@ class Recording(Run):
                 "no noise floor: the test cannot be run again, for it is one of unittest, or has parity from "
                 "request.getfixturevalue and not as an argument. Checks of this golden use the dtypes' default tolerances"
             )
+            self._notes += self.curves.notes("the test cannot be run again")
             return
         with golden, self.left_alone():
             volatile = self.settings.volatile is not None
@@ -249,6 +297,9 @@ class Recording(Run):
         self._notes.append(noise.note)
         if noise.floors is not None:
             self.writer.put_noise(noise.floors)
+            self.curves.add(noise.curves)
+            self.writer.put_curves(self.curves.kept)
+        self._notes += self.curves.notes("" if noise.floors is not None else "the noise floor could not be measured")
 
     def abandon(self) -> None:
         """Discard what was written; the golden that was there is untouched."""
@@ -262,6 +313,8 @@ class Recording(Run):
             settings["profile"] = self.settings.profile
         if self.settings.config is not None:
             settings["config"] = self.settings.config
+        if self._starts_loaded:
+            settings["loaded"] = True
         if self.watching is not None:
             settings["kinds"] = sorted(self.watching.effective_kinds, key=list(Kind).index)
             settings["replay"] = list(self.watching.replay)
@@ -298,7 +351,7 @@ class Recording(Run):
                 moved = Moved({}, reason=self.settings.reason)
             if not same_content(before, draft):
                 content["history"] = amended(before.manifest["history"], moved, content["provenance"])
-        return moved if moved.counts else None
+        return moved if moved.counts or moved.curves else None
 
     def _stepped(self, place: int) -> None:
         """Keep what the optimizer was set to when it stepped: a schedule may have moved on by the step's end."""

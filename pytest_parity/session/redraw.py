@@ -71,7 +71,7 @@ def drawn_again(settings: Settings, seed: str, replay: tuple[str, ...], told: Pa
 
 def _leave(drawing: Drawing, comparator: Comparator, reference: Reference, told: Path) -> None:
     """Write what was found, and end the process: what the script does behind its last step that is kept is nothing to us."""
-    draw = Draw.of(problem_of(drawing, lambda _: None), comparator, reference)
+    draw = Draw.of(problem_of(drawing, lambda _: None), comparator, reference, drawing)
     (told / _FILE).write_text(json.dumps(_plain(draw)), encoding="utf-8")
     sys.stdout.flush()
     sys.stderr.flush()

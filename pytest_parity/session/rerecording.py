@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ from pytest_parity.golden.canonical import compact, plain
 from pytest_parity.golden.cases import MANIFEST
 from pytest_parity.golden.entry import NONE, Entry
 from pytest_parity.golden.reader import Golden, torch_dtype
+from pytest_parity.report.curves import curve_word
 from pytest_parity.result import Moved, SiteMoved
+from pytest_parity.session.banded import recorded
 from pytest_parity.session.regions import recorded_regions
 from pytest_parity.settings import under_ci
 from pytest_parity.site import Kind, Site
@@ -82,6 +85,7 @@ def what_moved(old: Golden, new: Golden, *, reason: str = "", factor: float | No
         changes=_changes(old.manifest["provenance"], new.manifest["provenance"])
         | _settings(old.manifest["settings"], new.manifest["settings"]),
         reason=reason,
+        curves=tuple(replace(one, lines=()) for one in recorded(old, new)),
     )
 
 
@@ -94,6 +98,7 @@ def amended(history: list[Any], moved: Moved, provenance: Mapping[str, Any], **f
         "moved": [_site_line(site) for site in moved.worst],
         "loss": {f"step {step}: {name}": [before, after] for step, name, before, after in moved.losses},
         "others": list(moved.others),
+        "curves": {one.name: curve_word(one) for one in moved.curves},
         "changes": {name: list(pair) for name, pair in moved.changes.items()},
         "versions": {name: environment[name] for name in _VERSIONS if name in environment},
         **further,

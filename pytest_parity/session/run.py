@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -21,6 +21,10 @@ from pytest_parity.session.values import is_leaf, tensors
 from pytest_parity.session.watch import Keep
 from pytest_parity.settings import Settings
 from pytest_parity.site import DEFAULT_KINDS, Kind, Site
+
+if TYPE_CHECKING:
+    from pytest_parity.session.asked import Asked
+    from pytest_parity.session.curves import Curves
 
 __all__ = ["LOADER", "NEEDS_OPTIMIZER", "Run", "Watching", "kept"]
 
@@ -62,6 +66,9 @@ class Watching:
 
 class Run(ABC):
     """One case being recorded or checked. ``step`` is the one that observations go to, ``None`` before the first."""
+
+    curves: Curves
+    """The training curves that the test asserts."""
 
     def __init__(self, settings: Settings, streams: Streams) -> None:
         self.settings = settings
@@ -115,6 +122,10 @@ class Run(ABC):
     @abstractmethod
     def structure(self, model: torch.nn.Module, names: Any) -> None:
         """Record or compare a model's structure alone."""
+
+    @abstractmethod
+    def take_curve(self, asked: Asked) -> None:
+        """Record or judge a training curve."""
 
     @abstractmethod
     def finish(self) -> Comparison | Recorded:

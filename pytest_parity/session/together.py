@@ -34,6 +34,7 @@ def together(case: str, found: Sequence[Comparison]) -> Comparison:
         counts=dict(counts),
         kinds=dict(kinds),
         deltas=tuple(delta for one in found for delta in one.deltas),
+        curves=tuple(curve for one in found for curve in one.curves),
         notes=tuple(dict.fromkeys(note for one in found for note in one.notes)),
     )
 

@@ -55,12 +55,12 @@ class Watched:
 
 @pytest.fixture
 def show(browser: Any, tmp_path: Path) -> Iterator[Open]:
-    """Opens a document's report in a page of its own; afterwards looks at what the pages said and asked for."""
+    """Opens a document's report, or what it is ``made`` into, in a page of its own; afterwards looks at what the pages said and asked for."""
     opened: list[tuple[Any, Watched, str]] = []
 
-    def opener(document: dict[str, Any], at: str = "", *, quiet: bool = True, **settings: Any) -> Any:
+    def opener(document: Any, at: str = "", *, quiet: bool = True, made: Any = render, **settings: Any) -> Any:
         path = tmp_path / "report.html"
-        path.write_text(render(document), encoding="utf-8")
+        path.write_text(made(document), encoding="utf-8")
         page = browser.new_page(**{"viewport": WIDE, **settings})
         watched = Watched(page)
         page.goto(path.as_uri() + at)

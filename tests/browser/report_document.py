@@ -166,7 +166,7 @@ def blank(case: str) -> dict[str, Any]:
         "case": case, "nodeid": "", "file": "", "line": 0, "outcome": "passed", "headline": f"{case}: 3 of 3 sites compared", "message": "",
         "expected": 3, "compared": 3, "counts": {"equal": 3}, "kinds": {"loss": 3}, "coverage": None, "steps": [],
         "environment": {"golden": {}, "here": {}, "differences": []}, "settings": [], "notes": [], "remarks": [], "diagnosis": None, "isolation": None,
-        "structure": [], "losses": [], "modules": [], "step": None, "sites": [], "history": [], "recorded": None,
+        "structure": [], "losses": [], "curves": [], "modules": [], "step": None, "sites": [], "history": [], "recorded": None,
     }  # fmt: skip
 
 

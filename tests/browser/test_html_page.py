@@ -187,7 +187,7 @@ def test_what_is_built_differently_is_listed_first(show: Open):
 
 def test_a_recording_has_what_it_left(show: Open):
     case = blank("new") | {"outcome": "recorded", "expected": 0, "compared": 0, "counts": {}}
-    case["recorded"] = {"steps": [0, 1], "sites": 312, "size": 2510000, "moved": None}
+    case["recorded"] = {"steps": [0, 1], "sites": 312, "curves": [], "size": 2510000, "moved": None}
     page = show(run(case))
     assert page.locator(".over").inner_text().startswith("● recorded")
     assert "312" in page.locator("#panel-run").inner_text()

@@ -17,8 +17,10 @@ def document(path: Path) -> dict[str, Any]:
 
 def test_a_script_that_differs_is_told_site_by_site(place: Place):
     assert place.record().status == 0
-    words = ("check", "--case", "nest/tiny", "--report", "report.json", "--", *PLAIN)
+    places = ("--report", "report.json", "--sink", "tensorboard:runs")
+    words = ("check", "--case", "nest/tiny", *places, "--", *PLAIN)
     assert place.parity(*words, RATE="0.02").status == 1
+    assert len(list((place.path / "runs/nest/tiny").glob("*.pytest-parity"))) == 1
     found = document(place.path / "report.json")
     (case,) = found["cases"]
     assert (found["run"]["command"], case["case"], case["outcome"]) == ("check", "nest/tiny", "failed")

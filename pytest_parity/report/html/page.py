@@ -1,20 +1,35 @@
-"""The page: a jinja2 template with everything inlined, under a content security policy that names what it holds."""
+"""The pages: jinja2 templates with everything inlined, under a content security policy that names what they hold."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from importlib.util import find_spec
 from typing import Any
 
+from pytest_parity.errors import UsageError
+from pytest_parity.report.curve_model import CurvesDocument
+from pytest_parity.report.strict import Places, strict
 from pytest_parity.report.words import amount
 
-__all__ = ["render"]
+__all__ = ["curves_page", "render"]
 
-_SCRIPTS = ("dom.js", "model.js", "chart.js", "tree.js", "sites.js", "site.js", "run.js", "case.js", "app.js")
-"""In the order in which they are read: what stands further down may use what stands above."""
+_FIRST = ("dom.js", "table.js", "theme.js")
+"""Scripts are in the order in which they are read: what stands further down may use what stands above."""
+_CURVES = (
+    "curve_state.js",
+    "curve_lines.js",
+    "curve_scale.js",
+    "curve_drawing.js",
+    "curve_chart.js",
+    "curve_panel.js",
+    "curves.js",
+)
+_RUN = ("model.js", "chart.js", "tree.js", "sites.js", "site.js", "run.js", "case.js", "app.js")
+_STYLES = ("style.css", "curves.css")
 
 
 def render(document: Mapping[str, Any]) -> str:
@@ -22,21 +37,45 @@ def render(document: Mapping[str, Any]) -> str:
 
     Raises ``ModuleNotFoundError`` without jinja2, which torch brings along.
     """
-    from jinja2 import Environment  # noqa: PLC0415  nothing but this report needs it
-
-    style = _asset("style.css")
-    script = '"use strict";\n{\n' + "".join(_asset(name) for name in _SCRIPTS) + "}\n"
-    environment = Environment(autoescape=True, keep_trailing_newline=True)
-    environment.filters["inline"] = _inline
-    page = environment.from_string(_asset("page.html.j2")).render(
+    return _page(
+        "page.html.j2",
+        (*_FIRST, *_CURVES, *_RUN),
+        document,
         title=f"parity: {_tally(document)}",
         tally=_tally(document),
         lines=[_line(case) for case in document["cases"]],
-        style=style,
-        script=script,
-        style_hash=_hash(style),
-        script_hash=_hash(script),
-        data=_data(document),
+    )
+
+
+def curves_page(document: CurvesDocument) -> str:
+    """What ``parity curves`` found as one HTML file that needs nothing else; it is titled as the document is.
+
+    Raises ``UsageError`` without jinja2.
+    """
+    if find_spec("jinja2") is None:
+        raise UsageError("the page of curves needs jinja2: pip install 'pytest-parity[report]'")
+    runs = sum(one["runs"] for one in document["experiments"])
+    names = [one["name"] for one in document["experiments"]]
+    judged = [row["headline"] for row in document["judged"]]
+    return _page(
+        "curves.html.j2",
+        (*_FIRST, *_CURVES, "curves_page.js"),
+        strict(document, Places()),
+        title=document["title"],
+        tally=f"{amount(len(document['experiments']), 'experiment')}, {amount(runs, 'run')}",
+        lines=[*names, *document["differences"], *judged, *document["notes"]],
+    )
+
+
+def _page(template: str, scripts: Sequence[str], data: Mapping[str, Any], **told: Any) -> str:
+    from jinja2 import Environment, FunctionLoader  # noqa: PLC0415  nothing but these pages needs it
+
+    style = "".join(map(_asset, _STYLES))
+    script = '"use strict";\n{\n' + "".join(map(_asset, scripts)) + "}\n"
+    environment = Environment(autoescape=True, keep_trailing_newline=True, loader=FunctionLoader(_asset))
+    environment.filters["inline"] = _inline
+    page = environment.get_template(template).render(
+        style=style, script=script, style_hash=_hash(style), script_hash=_hash(script), data=_data(data), **told
     )
     return page.encode(errors="replace").decode()  # half a character in a name cannot be written to a file
 

@@ -33,30 +33,8 @@ class App {
   furnish() {
     const keys = document.getElementById("keys");
     document.getElementById("keys-button").addEventListener("click", () => keys.showModal());
-    document.getElementById("skip").addEventListener("click", (event) => {
-      event.preventDefault();
-      this.main.focus();
-    });
-    this.button = document.getElementById("theme-button");
-    this.button.addEventListener("click", () => this.theme(this.dark ? "light" : "dark"));
-    this.theme(remembered());
-  }
-
-  get dark() {
-    const { theme } = document.documentElement.dataset;
-    return theme ? theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-  }
-
-  theme(wanted) {
-    if (wanted) {
-      document.documentElement.dataset.theme = wanted;
-      try {
-        localStorage.setItem("parity-theme", wanted);
-      } catch {
-        /* a file may have none */
-      }
-    }
-    this.button.textContent = this.dark ? "Light" : "Dark";
+    skipTo(this.main);
+    this.theme = new Theme(document.getElementById("theme-button"));
   }
 
   /** Goes there now; the event of the same change finds nothing left to do. */
@@ -81,7 +59,7 @@ class App {
       Object.assign(before.page, { scroll: scrollY, focused: document.activeElement });
     }
     const page = this.view(item);
-    if (!site) this.from = view === VIEWS[0] ? "" : view;
+    if (!site) this.from = view;
     this.at = { hash: location.hash, item, view, site, page };
     this.mark(item, site);
     if (site) return this.open(item, site);
@@ -142,12 +120,13 @@ class App {
     onKey(event, {
       "/": () => this.find(),
       "?": () => document.getElementById("keys").showModal(),
-      t: () => this.theme(this.dark ? "light" : "dark"),
+      t: () => this.theme.turn(),
       "[": () => this.turn(-1),
       "]": () => this.turn(1),
       1: tab(0),
       2: tab(1),
       3: tab(2),
+      4: tab(3),
       ...(site ? { Escape: () => this.leave() } : {}),
     });
   }
@@ -156,14 +135,6 @@ class App {
   leave() {
     const from = this.from;
     this.go(href(this.at.item, from ?? "sites"));
-  }
-}
-
-function remembered() {
-  try {
-    return localStorage.getItem("parity-theme");
-  } catch {
-    return null;
   }
 }
 

@@ -1,10 +1,5 @@
 /* A case: what is wrong and why, on top; below it the tabs. */
 
-function outcomeMark(outcome) {
-  const tone = { failed: "bad", passed: "good" }[outcome] ?? "quiet";
-  return el("span", { class: `outcome ${tone}` }, SYMBOL[outcome] ?? "?");
-}
-
 const DOTTED = /^[a-z_]\w*(\.\w+)+$/i;
 
 /** Names of modules and sites that a sentence may hold. */
@@ -121,8 +116,13 @@ class Case {
   constructor(app, item) {
     Object.assign(this, { app, item, scroll: 0, focused: null });
     this.sites = item.sites.length ? new Sites(item) : null;
-    this.panels = { modules: this.modules(), sites: this.sites?.section() ?? null, run: runPanel(item, app.run) };
-    this.views = VIEWS.filter((view) => this.panels[view]);
+    this.panels = {
+      modules: this.modules(),
+      curves: item.curves.length ? item.curves.map(curveSection) : null,
+      sites: this.sites?.section() ?? null,
+      run: runPanel(item, app.run),
+    };
+    this.views = viewsOf(item).filter((view) => this.panels[view]);
     this.tabs = this.views.map((view, index) =>
       el(
         "button",
@@ -133,7 +133,7 @@ class Case {
           "aria-controls": `panel-${view}`,
           onclick: () => app.go(href(item, index ? view : "")),
         },
-        view === "sites" ? `Sites ${count(item.sites.length)}` : view === "run" ? "Run" : "Modules",
+        TABS[view](item),
       ),
     );
     this.bodies = this.views.map((view) =>

@@ -42,6 +42,13 @@ function amount(value, noun) {
   return `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
 }
 
+/** JSON has no infinity and no NaN: they come as strings. */
+function numeric(value) {
+  if (typeof value === "boolean") return Number(value);
+  if (typeof value !== "string") return value ?? null;
+  return { inf: Infinity, "-inf": -Infinity, nan: NaN }[value] ?? null;
+}
+
 /** Three significant digits; thousands grouped up to a million, powers of ten beyond. */
 function number(value) {
   if (value === null || value === undefined) return "–";

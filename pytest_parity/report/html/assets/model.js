@@ -14,14 +14,6 @@ const PHASE = {
   updated_weight: 3,
 };
 const PHASES = ["start", "forward", "backward", "update"];
-const SYMBOL = { failed: "✕", passed: "✓", recorded: "●" };
-
-/** JSON has no infinity and no NaN: they come as strings. */
-function numeric(value) {
-  if (typeof value === "boolean") return Number(value);
-  if (typeof value !== "string") return value ?? null;
-  return { inf: Infinity, "-inf": -Infinity, nan: NaN }[value] ?? null;
-}
 
 /** The larger of an error's two ratios; one that is no number is as bad as can be. */
 function worse(floors) {
@@ -102,7 +94,19 @@ function errorWords(site) {
 
 /* Routes: #case, #case/sites, #case/run, #case/kind/path#call. No case's name begins with another's and a slash. */
 
-const VIEWS = ["modules", "sites", "run"];
+const TABS = {
+  modules: () => "Modules",
+  curves: (item) => (item.curves.length > 1 ? `Curves ${count(item.curves.length)}` : "Curve"),
+  sites: (item) => `Sites ${count(item.sites.length)}`,
+  run: () => "Run",
+};
+const VIEWS = Object.keys(TABS);
+
+/** The views of a case in their order: curves first where they alone are wrong. */
+function viewsOf(item) {
+  const first = item.curves.some((curve) => !curve.passed) && !item.sites.some((site) => site.fails);
+  return first ? ["curves", ...VIEWS.filter((view) => view !== "curves")] : VIEWS;
+}
 
 function href(item, rest = "") {
   const path = rest ? `${item.case}/${rest}` : item.case;
@@ -117,9 +121,9 @@ function route(cases, hash) {
     /* typed by hand: taken as it is */
   }
   const item = cases.find((one) => path === one.case || path.startsWith(`${one.case}/`));
-  if (!item) return { item: cases[0], view: VIEWS[0] };
+  if (!item) return { item: cases[0], view: "" };
   const rest = path.slice(item.case.length + 1);
-  if (!rest || VIEWS.includes(rest)) return { item, view: rest || VIEWS[0] };
+  if (!rest || VIEWS.includes(rest)) return { item, view: rest };
   const site = item.byName.get(rest);
   return site ? { item, site } : { item, view: "sites", wanted: rest };
 }

@@ -1,47 +1,5 @@
 /* What stands beside the numbers: structure, settings, environment, coverage, losses, history, notes. */
 
-function grid(heads, rows, numeric_ = []) {
-  const align = (index) => (numeric_.includes(index) ? "n" : null);
-  const cell = (value, index) => (index ? el("td", { class: align(index) }, value) : el("th", { scope: "row" }, value));
-  return el(
-    "div",
-    { class: "wide" },
-    el(
-      "table",
-      {},
-      el(
-        "thead",
-        {},
-        el(
-          "tr",
-          {},
-          heads.map((text, index) => el("th", { scope: "col", class: align(index) }, text)),
-        ),
-      ),
-      el(
-        "tbody",
-        {},
-        rows.map((row) => el("tr", {}, row.map(cell))),
-      ),
-    ),
-  );
-}
-
-function block(title, ...content) {
-  const known = content.flat().filter(Boolean);
-  return known.length ? el("section", {}, el("h2", {}, title), known) : null;
-}
-
-function list(lines) {
-  return lines.length
-    ? el(
-        "ul",
-        { class: "lines" },
-        lines.map((line) => el("li", {}, line)),
-      )
-    : null;
-}
-
 function bare(value) {
   return value === null || value === "" || (typeof value === "object" && !Object.keys(value).length);
 }

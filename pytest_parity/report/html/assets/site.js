@@ -1,14 +1,5 @@
 /* A site's page: its numbers, how its differences are spread, its worst elements. */
 
-function pairs(entries) {
-  const known = entries.filter(([, value]) => value !== null && value !== undefined && value !== "");
-  return el(
-    "dl",
-    { class: "pairs" },
-    known.map(([key, value]) => [el("dt", {}, key), el("dd", {}, value)]),
-  );
-}
-
 function tolerance(site) {
   if (site.factor !== null) return `${number(site.factor)} noise floors`;
   if (site.rtol === undefined) return null;
@@ -96,11 +87,7 @@ function histogram(site) {
         ticks,
       ),
     ),
-    el(
-      "p",
-      { class: "quiet" },
-      `|a−r|; the tallest bar has ${amount(most, "element")}. ${rest}`,
-    ),
+    el("p", { class: "quiet" }, `|a−r|; the tallest bar has ${amount(most, "element")}. ${rest}`),
   ];
 }
 
@@ -109,31 +96,9 @@ function worstTable(site) {
   const exact = (value) => (typeof value === "number" ? String(Number(value.toPrecision(9))) : String(value));
   const rows = site.worst.map(({ index, here, reference }) => {
     const [a, r] = [numeric(here), numeric(reference)];
-    return el(
-      "tr",
-      {},
-      el("td", {}, mono(`[${index.join(", ")}]`)),
-      [exact(here), exact(reference), number(Math.abs(a - r))].map((text) => el("td", { class: "n" }, text)),
-    );
+    return [mono(`[${index.join(", ")}]`), exact(here), exact(reference), number(Math.abs(a - r))];
   });
-  return el(
-    "div",
-    { class: "wide" },
-    el(
-      "table",
-      {},
-      el(
-        "thead",
-        {},
-        el(
-          "tr",
-          {},
-          head.map((text, index) => el("th", { scope: "col", class: index ? "n" : null }, text)),
-        ),
-      ),
-      el("tbody", {}, rows),
-    ),
-  );
+  return grid(head, rows, [1, 2, 3]);
 }
 
 function neighbours(item, site) {

@@ -1,0 +1,1 @@
+"""Damaged training curves, caught or not, and benign reruns, passed or not."""
