@@ -33,7 +33,7 @@ def _seen(regime: Regime, name: str, curve: Curve, ratio: float = float("inf")) 
         each_step(curve, recorded),
         final(curve, recorded),
         shown=ratio,
-        demanded=ratio >= SHOWN,
+        demanded=ratio >= SHOWN[regime.origin],
     )
 
 

@@ -39,12 +39,13 @@ Measure = Callable[[Sequence[Curve]], tuple[tuple[int, int], list[float]] | None
 
 def differences(experiments: Sequence[Experiment]) -> tuple[CurveDifference, ...]:
     """Each pair of experiments: first by the final level, then by the last epoch's loss."""
-    found = [
-        _compared(first, second, statistic, measure)
-        for statistic, measure in (("final level", _final_level), ("last epoch", _last_epoch))
-        for first, second in combinations(experiments, 2)
-        if _asked(statistic, first, second)
-    ]
+    with np.errstate(over="ignore", invalid="ignore"):  # of what has left float64 no mean is finite, and that is said
+        found = [
+            _compared(first, second, statistic, measure)
+            for statistic, measure in (("final level", _final_level), ("last epoch", _last_epoch))
+            for first, second in combinations(experiments, 2)
+            if _asked(statistic, first, second)
+        ]
     return tuple(_together(found))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_parity.curves.scale import Scale, scale
+from pytest_parity.curves.scale import Scale, scale, tamed
 from pytest_parity.curves.strands import Strands
 
 if TYPE_CHECKING:
@@ -57,7 +57,12 @@ def draw_side_by_side(axes: Axes, several: Sequence[Strands], places: Sequence[i
     epochs = np.unique(np.concatenate([steps for one in several for steps, _ in one.lines] or [np.empty(0, np.int64)]))
     chosen = scale([values for one in several for _, values in one.lines])
     alone = all(len(one.lines) == 1 for one in several)
-    if not 0 < len(epochs) <= _BARS or len(several) > _BARS or chosen is None or chosen.log or not alone:
+    if (
+        not (0 < len(epochs) <= _BARS >= len(several) and alone)
+        or chosen is None
+        or chosen.log
+        or chosen.high > _MILLION
+    ):
         draw_by_epoch(axes, several, places)
         return
     width = 0.8 / len(several)
@@ -84,15 +89,18 @@ def _lines(axes: Axes, several: Sequence[Strands], places: Sequence[int], *, wid
     handles, labels = [], []
     drawn = [values for one in several for _, values in one.lines]
     chosen = scale([*drawn, *(edge for one in several if one.band for edge in one.band[1:])])
+    _set_scale(axes, chosen)
     for place, one in zip(places, several, strict=True):
         color, dashes = _color(place), _dashes(place)
         if one.band is not None:
             steps, low, high = one.band
-            axes.fill_between(steps, low, high, color=color, alpha=_FAINT, linewidth=0, label=f"band of {one.name}")
+            axes.fill_between(
+                steps, tamed(low), tamed(high), color=color, alpha=_FAINT, linewidth=0, label=f"band of {one.name}"
+            )
         for number, (steps, values) in enumerate(one.lines):
             thin = number > 0 and one.band is not None
             [line] = axes.plot(
-                steps, values, color=color, linestyle=dashes, linewidth=0.6 if thin else width, marker=marker
+                steps, tamed(values), color=color, linestyle=dashes, linewidth=0.6 if thin else width, marker=marker
             )
             lone = _lone(values)
             if lone.any() and not marker:
@@ -104,14 +112,19 @@ def _lines(axes: Axes, several: Sequence[Strands], places: Sequence[int], *, wid
         _say(axes, "no loss is finite" if drawn else f"no {'epoch' if marker else 'step'} was logged")
         axes.set_yticks([])
     else:
-        if chosen.log:
-            axes.set_yscale("log")
-        axes.set_ylim(*chosen.limits())
         _add(handles, labels, _outside(axes, several, chosen))
     _add(handles, labels, _not_finite(axes, several))
     if len(handles) > 1 or (handles and len(several) == 1):
         _legend(axes, handles, labels)
     _counted(axes, several, epochs=bool(marker))
+
+
+def _set_scale(axes: Axes, chosen: Scale | None) -> None:
+    """Before anything is drawn: no axis is fitted to what is off it."""
+    axes.set_autoscaley_on(False)
+    if chosen is not None:
+        axes.set_yscale("log" if chosen.log else "linear")
+        axes.set_ylim(*chosen.limits())
 
 
 def _add(handles: list[Any], labels: list[str], found: Sequence[tuple[Any, str]]) -> None:

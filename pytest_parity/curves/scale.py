@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Scale", "scale"]
+__all__ = ["Scale", "scale", "tamed"]
 
 _LONE = 0.05
 """The share of a line's points that may be off the scale."""
@@ -23,6 +23,7 @@ _FLAT = 0.05
 _DECADES = 50.0
 """The ratio from which positive losses are on a logarithmic axis."""
 _MARGIN = 0.05
+_LARGEST = 1e100
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ def scale(lines: Sequence[NDArray[np.float64]]) -> Scale | None:
 
     A few points that are several times as far away as all the others are off the scale; the start of a curve never is.
     """
-    finite = [line[np.isfinite(line)] for line in lines]
+    finite = [tamed(line[np.isfinite(line)]) for line in lines]
     finite = [line for line in finite if len(line)]
     if not finite:
         return None
@@ -56,6 +57,11 @@ def scale(lines: Sequence[NDArray[np.float64]]) -> Scale | None:
     inside = [line[(line >= low - far) & (line <= high + far)] for line in finite]
     low, high = min(line.min() for line in inside if len(line)), max(line.max() for line in inside if len(line))
     return Scale(float(low), float(high), log=bool(low > 0 and high / low >= _DECADES))
+
+
+def tamed(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What a picture can be computed with: no value so large that its distance from another is none."""
+    return np.where(np.isfinite(values), np.clip(values, -_LARGEST, _LARGEST), values)
 
 
 def _upper(line: NDArray[np.float64]) -> float:

@@ -134,6 +134,13 @@ def test_a_spike_of_the_size_of_the_start_is_on_the_scale():
     assert legend(axes) == ["mdlm"]
 
 
+def test_a_run_that_diverges_to_the_end_of_float64_is_drawn(tmp_path: Path):
+    steps = np.arange(1, 351)
+    for name, sign in (("up", np.ones(350)), ("both", (-1.0) ** steps)):
+        one = replace(curve(name), steps=steps, step_losses=sign * np.exp(steps * 2.0))
+        assert len(write_plots(portraits(one, replace(one, experiment_name="x", model_type="")), tmp_path)) == 4
+
+
 def test_losses_over_decades_have_a_logarithmic_axis():
     numbers = np.arange(500)
     assert only(STEP, replace(curve(), step_losses=100 * 0.98**numbers)).get_yscale() == "log"

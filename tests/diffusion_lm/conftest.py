@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import runpy
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from example_script import EXAMPLE, Script
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "diffusion_lm"
 sys.path.insert(0, str(EXAMPLE))
-
-SMALL = ["--seq_len=16", "--batch_size=8", "--d_model=16", "--n_layers=1", "--n_heads=2", "--device=cpu", "--warmup=3"]
-"""Of the text below: 8 steps an epoch."""
-
-Script = Callable[..., None]
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from example_script import EXAMPLE, SMALL, Script
 
-from conftest import EXAMPLE, SMALL, Script
 from pytest_parity.curves import read_curve
 
 

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-
-from conftest import SMALL, Script
+from example_script import SMALL, Script
 
 
 def left(directory: str) -> tuple[dict[str, Any], dict[str, Any]]:

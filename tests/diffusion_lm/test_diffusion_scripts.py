@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import torch
+from example_script import SMALL, Script
 
-from conftest import SMALL, Script
 from pytest_parity.curves import read_curve
 
 
@@ -58,7 +58,8 @@ def test_an_autoregressive_model_learns(script: Script, text: Path):
 
 
 def test_a_dataset_is_read_by_its_configuration(script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    datasets = pytest.importorskip("datasets")
+    import datasets
+
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     repo = tmp_path / "wiki"
@@ -144,9 +145,7 @@ def test_a_checkpoint_that_is_none_is_refused(script: Script):
     assert "other.pt is no checkpoint of train.py" in refused(script, "generate.py", "other.pt")
 
 
-def test_the_two_curves_are_drawn_as_the_guide_has_it(
-    script: Script, text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
+def test_the_two_curves_are_drawn_as_the_guide_has_it(script: Script, text: Path, capsys: pytest.CaptureFixture[str]):
     for name, experiment in (("train.py", "mdlm_wikitext"), ("train_ar.py", "ar_wikitext")):
         script(
             name, "--text", text, "--experiment_name", experiment, "--save_dir", "./checkpoints", "--epochs", 1, *SMALL

@@ -38,6 +38,9 @@ _FREE = {
     "checkpoint_every",
     "distributed",
     "batch_size",
+    "text",
+    "hf_raw_repo",
+    "hf_raw_split",
 }
 """What may be another when a training goes on; the whole batch and the text itself may not."""
 
@@ -95,9 +98,9 @@ class _Run:
 
     def through(self) -> None:
         """Train until the last step. Rank 0 writes, the others have no writer."""
-        parallel: nn.Module = (
-            DistributedDataParallel(self.model, broadcast_buffers=False) if self.options.distributed else self.model
-        )
+        parallel: nn.Module = self.model
+        if self.options.distributed:
+            parallel = DistributedDataParallel(self.model, broadcast_buffers=False)
         if not self.ranks.first:
             self._epochs(parallel, None)
             return

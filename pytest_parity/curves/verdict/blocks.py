@@ -34,6 +34,8 @@ class Blocks:
     """Of each block's mean, standard."""
     correlation: float
     """Between two blocks of one curve."""
+    local: float
+    """What the correlation of neighbouring blocks has above that."""
     dof: float
 
     def bound(self, weights: Array, alpha: float) -> float:
@@ -41,10 +43,11 @@ class Blocks:
         return float(np.sqrt(self._variance(weights))) * critical(alpha, self.dof)
 
     def _variance(self, weights: Array) -> float:
-        """The larger of what independent blocks, and blocks that all hang together, would give."""
+        """The larger of what blocks that hang together with their neighbours, and with all, would give."""
         squares = float((weights**2).sum())
         together = float(weights.sum() ** 2)
-        return max(squares, (1 - self.correlation) * squares + self.correlation * together)
+        near = squares * (1 + self.local) / (1 - self.local)
+        return max(near, (1 - self.correlation) * squares + self.correlation * together)
 
 
 def edges(length: int) -> NDArray[np.int64]:
@@ -77,7 +80,8 @@ def _model(bounds: NDArray[np.int64], each: Array, deviation: Array, count: int)
     short = float((each[:, 1:] * each[:, :-1]).mean()) / total if number > 1 else 0.0
     correlation = min(max(long, short, 1 / count), 0.95)
     dof = (count - 1) * number / (1 + (number - 1) * correlation**2)
-    return Blocks(bounds, deviation, correlation, dof)
+    local = min(max(short - max(long, 0.0), 0.0), 0.9)
+    return Blocks(bounds, deviation, correlation, local, dof)
 
 
 def _beside(variance: Array) -> Array:

@@ -16,6 +16,8 @@ IRREGULAR = "irregular, most of it in "
 """What the detail begins with where the wave is not all that is there."""
 PEAKED = 0.4
 """Of what there is too much, a wave has at least that share within one frequency of its own."""
+CYCLES = 3
+"""Of a wave in the whole curve; what has fewer may be any course."""
 BESIDE = 3
 """Frequencies on each side that a recorded spectrum is smoothed over."""
 
@@ -38,7 +40,7 @@ def periodic(held: Ensemble, curve: Array, alpha: float) -> tuple[list[CurveFind
     if share <= 1:
         return [], share
     more = np.maximum(power - recorded, 0.0)
-    peaked = float(more[place : place + 3].sum()) >= PEAKED * float(more.sum())
+    peaked = place + 2 >= CYCLES and float(more[place : place + 3].sum()) >= PEAKED * float(more.sum())
     return [_finding(held, units, place + 2, share, "" if peaked else IRREGULAR)], share
 
 
