@@ -85,7 +85,7 @@ def _content(path: Path, data: bytes) -> Content:
     try:
         table = parsed(data)
     except NotJson as error:
-        cut = not data.rstrip().endswith(b"}")
+        cut = not data.rstrip().endswith(b"}") and data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in b"{"  # so of an empty one
         raise CurveError(
             f"{path} {'is cut off' if cut else 'is no JSON'}: {error}; {_REMEDY if cut else 'is it a metrics file?'}"
         ) from None

@@ -226,11 +226,12 @@ class MetricsWriter:
         added = self._log.added(self._saved)
         if not added:
             return
-        if self._size <= small or self._journal.size * _SHARE >= self._size:
-            self._write_whole()
-        else:
+        if self._size > small:
             self._journal.append(self._log.head.start_time, added)
             self._saved = self._log.lengths()
+            if self._journal.size * _SHARE <= self._size:
+                return
+        self._write_whole()
 
     def _write_whole(self) -> None:
         lengths = self._log.lengths()

@@ -111,6 +111,7 @@ def test_a_column_of_text_is_no_series(tmp_path: Path):
         ("loss,lr\n1,2\n", r"line 1: no column of steps \(.*\) and none of epochs \(epoch\) in the header: loss, lr"),
         ("step,loss,loss\n1,2,3\n", "line 1: twice in the header: loss"),
         ("step,loss\n1,2\n2,abc\n", "line 3: loss is 'abc', which is no number"),
+        ("step,loss\n1,abc\n", "line 2: loss is 'abc', which is no number"),
         ("step,loss\n1,2\n1.5,2\n", "line 3: step is '1.5', which is no whole number"),
         ("step,loss\n1,2\n,2\n", "line 3: step is '', which is no whole number"),
         ("step,loss\n1,2,3\n", r"line 2: 3 cells under a header of 2 \(step, loss\)"),

@@ -226,6 +226,7 @@ def test_what_is_wrong_is_said_with_the_files_name(fields: dict[str, Any], said:
     [
         ("", "run_metrics.json is cut off: Expecting value at byte 0 of 0; what wrote it was killed meanwhile"),
         (SEED[:-3], "run_metrics.json is cut off: Expecting ',' delimiter at byte 291 of 291"),
+        ("step,loss\n1,0.5\n", "run_metrics.json is no JSON: Expecting value at byte 0 of 16; is it a metrics file?"),
         ('{"steps": [1, 2,], "step_losses": [1, 2]}', "run_metrics.json is no JSON: "),
         (
             "{'steps': [1]}",

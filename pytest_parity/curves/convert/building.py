@@ -26,9 +26,11 @@ def curves_of(runs: Iterable[LoggedRun], source: str, loss: str | None, epoch_lo
         CurveError: nothing was logged, or the loss is not a number throughout.
         UsageError: no run has the loss, or one of them has two that are equally likely.
     """
-    logged = [run for run in runs if any(map(len, run.points.values()))]
+    every = list(runs)
+    logged = [run for run in every if any(map(len, run.points.values()))]
     if not logged:
-        raise CurveError(f"{source}: nothing was logged there: it has no scalars")
+        faults = [fault for run in every for fault in run.faults.values()]
+        raise CurveError(next(iter(faults), f"{source}: nothing was logged there: it has no scalars"))
     found = [(run, tags) for run in logged if (tags := chosen(run, loss, epoch_loss)) is not None]
     if not found:
         if fault := next((run.faults[loss] for run in logged if loss in run.faults), None):

@@ -56,15 +56,15 @@ def _scanned(model: Blocks, each: Array, alpha: float) -> list[_Seen]:
     number = sum(count - length + 1 for length in lengths)
     found = [_mean(model, each, 0, count, alpha / 2)]
     for length in lengths:
-        bound = model.bound(np.full(length, 1 / length), alpha / 2 / number)
         sums = np.convolve(each, np.full(length, 1 / length), mode="valid")
-        found += [_Seen(first, first + length, abs(float(mean)) / bound) for first, mean in enumerate(sums)]
+        shares = np.abs(sums) / model.bounds(length, alpha / 2 / number)
+        found += [_Seen(first, first + length, float(share)) for first, share in enumerate(shares)]
     return found
 
 
 def _mean(model: Blocks, each: Array, first: int, last: int, alpha: float) -> _Seen:
     weights = np.full(last - first, 1 / (last - first))
-    return _Seen(first, last, abs(float(each[first:last] @ weights)) / model.bound(weights, alpha))
+    return _Seen(first, last, abs(float(each[first:last] @ weights)) / model.bound(weights, alpha, first))
 
 
 def _ramp(model: Blocks, each: Array, first: int, alpha: float) -> _Seen:
@@ -73,7 +73,7 @@ def _ramp(model: Blocks, each: Array, first: int, alpha: float) -> _Seen:
     if count < 3:  # noqa: PLR2004  two blocks have a level each, no trend
         return _Seen(first, len(each), 0.0)
     weights: Array = np.arange(count, dtype=np.float64) - (count - 1) / 2
-    return _Seen(first, len(each), abs(float(each[first:] @ weights)) / model.bound(weights, alpha))
+    return _Seen(first, len(each), abs(float(each[first:] @ weights)) / model.bound(weights, alpha, first))
 
 
 def _drift(held: Ensemble, model: Blocks, curve: Array, outside: list[_Seen], *, throughout: bool) -> CurveFinding:
