@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_parity.curves.curve import Curve
-from pytest_parity.errors import CurveError, UsageError
+from pytest_parity.curves.files import find_curves
+from pytest_parity.curves.reading import read_curve
+from pytest_parity.errors import UsageError
 
-__all__ = ["curve_of", "curves_of"]
+__all__ = ["curves_of"]
 
 FORMS = (
     "the path of a metrics file, a Curve, a MetricsWriter, a dict of a metrics file's fields, the losses of the steps "
@@ -28,24 +30,24 @@ def curves_of(metrics: Any, where: str) -> list[Curve]:
     of the forms, ``CurveError`` for a file that cannot be read.
     """
     if isinstance(metrics, (str, os.PathLike)) and Path(metrics).is_dir():
-        return _in_directory(Path(metrics), where)
+        return [read_curve(file) for file in find_curves(metrics)]
     if not isinstance(metrics, Sequence) or isinstance(metrics, (str, bytes)):
-        return [curve_of(metrics, where)]
+        return [_curve_of(metrics, where)]
     if not len(metrics):
         raise UsageError(f"{where}: an empty list has no loss in it; give {FORMS}")
     scalars = [_is_number(one) for one in metrics]
     if all(scalars):
-        return [curve_of(list(metrics), where)]
+        return [_curve_of(list(metrics), where)]
     if any(scalars):
         place = scalars.index(not scalars[0])
         raise UsageError(
             f"{where}: item {place} of the list is {_kind(metrics[place])}, and item 0 is {_kind(metrics[0])}; "
             "give the losses of one run, or a list of several runs"
         )
-    return [curve_of(one, f"{where}, run {place + 1} of {len(metrics)}") for place, one in enumerate(metrics)]
+    return [_curve_of(one, f"{where}, run {place + 1} of {len(metrics)}") for place, one in enumerate(metrics)]
 
 
-def curve_of(metrics: Any, where: str) -> Curve:
+def _curve_of(metrics: Any, where: str) -> Curve:
     """One run; see ``curves_of``."""
     if isinstance(metrics, Curve):
         found = metrics
@@ -62,22 +64,7 @@ def curve_of(metrics: Any, where: str) -> Curve:
     return found
 
 
-def _in_directory(path: Path, where: str) -> list[Curve]:
-    from pytest_parity.curves.files import find_curves  # noqa: PLC0415  only where there is a directory to look into
-    from pytest_parity.curves.reading import read_curve  # noqa: PLC0415
-
-    files = find_curves([path])
-    if not files:
-        raise CurveError(f"{where}: there is no metrics file (*_metrics.json) in {path}")
-    found = [read_curve(file) for file in files]
-    for one in found:
-        _check(one, where)
-    return found
-
-
 def _of_file(path: Path, where: str) -> Curve:
-    from pytest_parity.curves.reading import read_curve  # noqa: PLC0415  likewise
-
     if not path.exists():
         raise UsageError(f"{where}: there is no file {str(path)!r:.200}; give {FORMS}")
     return read_curve(path)

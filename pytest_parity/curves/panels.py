@@ -62,6 +62,7 @@ def draw_side_by_side(axes: Axes, several: Sequence[Strands], places: Sequence[i
         or chosen is None
         or chosen.log
         or chosen.high > _MILLION
+        or any((values > chosen.high).any() for one in several for _, values in one.lines)
     ):
         draw_by_epoch(axes, several, places)
         return
@@ -236,8 +237,11 @@ def _counted(axes: Axes, several: Sequence[Strands], *, epochs: bool = False) ->
         axes.set_xticks([])
         return
     first, last = min(int(steps.min()) for steps in there), max(int(steps.max()) for steps in there)
-    if first == last:
-        axes.set_xlim(first - 1, first + 1)
+    if (
+        first == last
+    ):  # room beside a single one, and no limit, which would be that of the panels it shares its axis with
+        axes.update_datalim([(first - 1, 0), (first + 1, 0)], updatey=False)
+        axes.autoscale_view(scaley=False)
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 2.5, 5, 10]))
     if not epochs:
         axes.xaxis.set_major_formatter(EngFormatter(sep="") if last > _MILLION else StrMethodFormatter("{x:,.0f}"))

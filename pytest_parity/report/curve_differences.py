@@ -4,18 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_parity.report.words import amount, number
+from pytest_parity.report.words import amount, listed, number
 from pytest_parity.result.curve_difference import CurveDifference, Doubt, Outcome
 
 __all__ = ["difference_lines"]
 
 _FEW = 3
 """Runs on a side below which the spread between them is hardly known."""
+_NAMED = 5
+"""Experiments of many that are named."""
 
 
 def difference_lines(found: Sequence[CurveDifference]) -> list[str]:
-    """A sentence a pair and statistic."""
-    return [_sentence(one) for one in found]
+    """A sentence a pair and statistic; one for all pairs that cannot be told apart yet, one for those of different meaning.
+
+    A single pair of either has a sentence of its own.
+    """
+    few = [one for one in found if one.doubt is Doubt.RUNS]
+    apart = [one for one in found if one.outcome is Outcome.NOT_COMPARABLE]
+    few = few if len({(one.first, one.second) for one in few}) > 1 else []
+    apart = apart if len(apart) > 1 else []
+    lines = [_sentence(one) for one in found if one not in few and one not in apart]
+    return [*lines, *([_alone(few)] if few else []), *([_apart(apart)] if apart else [])]
+
+
+def _alone(found: Sequence[CurveDifference]) -> str:
+    """Which experiments have too few runs to tell."""
+    needed = {
+        name: count for one in found for name, count in zip((one.first, one.second), one.needed, strict=True) if count
+    }
+    pairs = len({(one.first, one.second) for one in found})
+    return (
+        f"{Outcome.UNDECIDED}, {pairs} pairs: it takes 2 runs of each experiment at least to see what the seed alone does: "
+        f"train {listed([f'{count} more of {name}' for name, count in needed.items()], _NAMED)}"
+    )
+
+
+def _apart(found: Sequence[CurveDifference]) -> str:
+    """Which experiments have which meaning."""
+    kinds: dict[tuple[str, str], dict[str, None]] = {}
+    for one in found:
+        for name, kind in zip((one.first, one.second), one.meanings, strict=True):
+            kinds.setdefault(kind, {})[name] = None
+    listing = "; ".join(f"{', '.join(names)} ({_meaning(*kind)})" for kind, names in kinds.items())
+    return (
+        f"{Outcome.NOT_COMPARABLE}: {listing}: the losses of these {len(kinds)} groups mean different things, so no axis has two of them; "
+        "if they mean the same, declare it: --unit NAME"
+    )
 
 
 def _sentence(one: CurveDifference) -> str:

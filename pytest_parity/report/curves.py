@@ -47,10 +47,14 @@ def curve_headline(found: CurveComparison) -> str:
 
 
 def _lead(findings: Sequence[CurveFinding]) -> CurveFinding:
-    """What the first line says: a wave is not the first thing to say where less than half of the distance is one."""
+    """What the first line says: where a curve leaves its band, if it does, before what that is on the average.
+
+    A wave is not the first thing to say where less than half of the distance is one.
+    """
     first, *others = findings
     if first.check is not CurveCheck.OSCILLATION:
-        return first
+        away = (CurveCheck.DRIFT, CurveCheck.LEVEL)
+        return next((one for one in others if first.check in away and one.check is CurveCheck.POINTWISE), first)
     larger = [one for one in others if one.check in _LEVELS and one.share * 2 > first.share]
     return min(larger, key=lambda one: one.check is not CurveCheck.POINTWISE, default=first)
 
@@ -180,10 +184,8 @@ def _missing(finding: CurveFinding, found: CurveComparison) -> str:
 
 def _extra(finding: CurveFinding, found: CurveComparison) -> str:
     if not found.references:
-        return (
-            "is no curve of the golden: record it again (pytest --parity-record), "
-            "or give the name that it has: parity.assert_curve(losses, name=...)"
-        )
+        named = f", or give a name that it has ({finding.detail}): parity.assert_curve(losses, name=...)"
+        return f"is no curve of the golden: record it again (pytest --parity-record){named if finding.detail else ''}"
     return f"has {amount(finding.count, 'step')} that the golden has not: {_steps(finding)}{_detail(finding)}"
 
 

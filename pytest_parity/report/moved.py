@@ -29,7 +29,8 @@ def moved_lines(moved: Moved | None) -> list[str]:
 
 def _lines(moved: Moved) -> Iterator[str]:
     if set(moved.counts) <= {"equal"} and (moved.counts or not moved.curves):
-        yield f"nothing moved: {amount(moved.counts.get('equal', 0), 'site')} equal to the golden that was there"
+        sites = f"{amount(moved.counts.get('equal', 0), 'site')} equal to the golden that was there"
+        yield sites if any(curve_word(curve) != "equal" for curve in moved.curves) else f"nothing moved: {sites}"
     elif moved.counts:
         counts = [f"{count:,} {_WORDS[what]}" for what, count in moved.counts.items()]
         yield f"in place of the golden that was there: {', '.join(counts)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -37,7 +37,7 @@ def recorded(reference: Golden, candidate: Golden) -> Iterator[CurveComparison]:
         yield lacking(name, kept, ANOTHER) if own is None else _beside(name, kept, _curves(own)[0])
     for name, own in candidate.curves.items():
         if name not in reference.curves:
-            yield further(name, _curves(own)[0])
+            yield further(name, _curves(own)[0], reference.curves)
 
 
 def _beside(name: str, kept: KeptCurve, own: Curve) -> CurveComparison:
@@ -61,11 +61,12 @@ def lacking(name: str, kept: KeptCurve, detail: str = UNASSERTED) -> CurveCompar
     return CurveComparison(name, expected, 0, len(kept.runs), kept.origin, (finding,), unit=kept.unit)
 
 
-def further(name: str, curve: Curve) -> CurveComparison:
-    """A curve that the golden has not."""
+def further(name: str, curve: Curve, has: Iterable[str]) -> CurveComparison:
+    """A curve that the golden has not; it ``has`` others, of these names."""
     steps = kept_run(curve).judged[0]
     first, last = (int(steps[0]), int(steps[-1])) if len(steps) else (0, 0)
-    finding = CurveFinding(CurveCheck.EXTRA, first, last, len(steps), float(len(steps)), 0.0, 0.0, 0.0, np.inf)
+    count, names = float(len(steps)), ", ".join(map(repr, has))
+    finding = CurveFinding(CurveCheck.EXTRA, first, last, len(steps), count, 0.0, 0.0, 0.0, np.inf, names)
     return CurveComparison(name, 0, 0, 0, ONE, (finding,), unit=curve.unit)
 
 

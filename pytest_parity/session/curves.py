@@ -171,7 +171,7 @@ class JudgedCurves(Curves):
 
     def _take(self, asked: Asked) -> None:
         runs, kept = self._runs(asked, asked.checked), self._golden.curves.get(asked.name)
-        found = [further(asked.name, runs[0])] if kept is None else judged(asked, runs, kept)
+        found = [further(asked.name, runs[0], self._golden.curves)] if kept is None else judged(asked, runs, kept)
         self._found += found
         self.failed.update({one.name: run for one, run in zip(found, runs, strict=False) if not one.passed})
 

@@ -350,7 +350,7 @@ def test_curves_are_logged_to_a_sink(checkpoints: Path, parity_command: Command)
         (["checkpoints", "--html", "no/page.html"], "--html no/page.html: there is no directory "),
         (["checkpoints", "--unit", " "], "--unit is empty; name the unit of the losses, as in --unit nats/token"),
         (["checkpoints", "--output-dir", "file"], "--output-dir file: that is a file; name a directory"),
-        (["file"], "file is cut off: "),
+        (["file"], "file is no JSON: "),
         (["empty"], "there is no *_metrics.json in empty or below it"),
         (["checkpoints", "--against", "nowhere"], "there is no nowhere"),
     ],

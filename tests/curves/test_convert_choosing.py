@@ -158,3 +158,17 @@ def test_names_are_made_those_of_files_and_told_apart():
         one.identity = f"{number}" * 32
     names = [one.experiment_name for one in curves_of(runs, "logs", None, None)]
     assert names == ["mdlm_ seed_0", "twin_11111111", "twin_22222222", "3" * 32]
+
+
+def test_a_loss_of_epochs_that_was_logged_by_their_numbers_does_not_say_after_which_step_they_ended():
+    one = run(loss=[5.0] * 30)
+    for epoch in (1, 2, 3):
+        one.add("epoch_loss", epoch, 4.0)
+    made = curve(one)
+    assert made.epochs.tolist() == [1, 2, 3]
+    assert made.epoch_steps.tolist() == []
+
+
+def test_epochs_of_one_step_each_end_after_it():
+    made = curve(run(train_loss_step=[3.0, 2.0, 1.0], train_loss_epoch=[3.0, 2.0]))
+    assert made.epoch_steps.tolist() == [0, 1]

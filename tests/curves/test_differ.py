@@ -236,3 +236,21 @@ def test_seeds_of_one_training_are_seldom_found_to_differ():
 )
 def test_it_is_said_in_a_sentence(pair: tuple[Experiment, Experiment], sentence: str):
     assert difference_lines(differences(pair)) == [sentence]
+
+
+def test_many_experiments_of_different_meaning_are_told_in_one_sentence():
+    several = [experiment(name, 2.0, unit=unit) for name, unit in (("a", "nats"), ("b", "bits"), ("c", "nats"))]
+    *others, last = difference_lines(differences(several))
+    assert [line.split(":")[0] for line in others] == ["a and c"]
+    assert last == (
+        "not comparable: a, c (unit 'nats'); b (unit 'bits'): the losses of these 2 groups mean different things, so no axis has two of "
+        "them; if they mean the same, declare it: --unit NAME"
+    )
+
+
+def test_many_experiments_of_one_run_each_are_told_in_one_sentence():
+    several = [experiment(name, 2.0) for name in "abcdefgh"]
+    assert difference_lines(differences(several)) == [
+        "undecided, 28 pairs: it takes 2 runs of each experiment at least to see what the seed alone does: train 1 more of a, 1 more of b, "
+        "1 more of c, 1 more of d, 1 more of e and 3 more"
+    ]

@@ -236,6 +236,14 @@ def test_an_epoch_that_is_not_finite_has_no_bar_and_says_so():
     assert "not finite" in [text.get_text() for text in axes.texts]
 
 
+def test_an_epoch_with_a_spike_in_it_does_not_flatten_the_bars_of_the_others():
+    one, other = curve("a"), curve("b", seed=1)
+    epochs = {"epochs": np.arange(1, 6), "epoch_losses": np.array([5.0, 3.0, 5e5, 2.0, 1.9])}
+    axes = only(COMPARISON, replace(one, **epochs), replace(other, **epochs))
+    assert axes.get_ylim()[1] < 6
+    assert marks(axes, "^") == [3]
+
+
 def test_many_epochs_are_lines():
     epochs = {"epochs": np.arange(40), "epoch_losses": np.linspace(5, 2, 40)}
     axes = only(COMPARISON, replace(curve("a"), **epochs), replace(curve("b"), **epochs))
@@ -262,8 +270,17 @@ def test_a_single_step_and_a_single_epoch_are_points():
     single = np.ones(1, np.int64)
     one = Curve("one", steps=single * 7, step_losses=single * 2.0, epochs=single, epoch_losses=single * 2.0)
     assert marks(only(STEP, one), ".") == [7]
-    assert only(STEP, one).get_xlim() == (6, 8)
+    assert only(STEP, one).get_xlim() == pytest.approx((5.9, 8.1))
     assert marks(only(EPOCH, one), "o") == [1]
+
+
+def test_a_single_step_does_not_cut_the_panels_beside_it():
+    one = Curve("one", "AR", steps=np.ones(1, np.int64), step_losses=np.ones(1))
+    for several in ((one, curve("mdlm")), (curve("mdlm"), one)):
+        for axes in panels(STEP, *several):
+            low, high = axes.get_xlim()
+            assert low <= 0
+            assert high >= curve("mdlm").steps[-1]
 
 
 def test_the_title_is_put_behind_each_pictures_own():

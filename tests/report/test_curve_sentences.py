@@ -156,6 +156,14 @@ def test_a_wave_leads_only_where_most_of_the_distance_is_one() -> None:
     assert "leaves the band" in curve_headline(failed(wave, replace(FINDING, share=6.0)))
 
 
+def test_a_drift_does_not_hide_the_step_at_which_the_band_is_left() -> None:
+    drift = finding(CurveCheck.DRIFT, share=100.0)
+    headline = curve_headline(failed(drift, LEVEL, FINDING))
+    assert headline.startswith("loss leaves the band at step 212")
+    assert headline.endswith("its last 30 steps are 4.9 % too high on average")
+    assert curve_headline(failed(drift, LEVEL)).startswith("loss stays above what was recorded from step 212")
+
+
 def test_the_table_has_a_row_for_each_finding() -> None:
     assert curve_table(failed(FINDING, LEVEL)) == [
         "check      steps                 value  allowed       of what is allowed",
@@ -198,6 +206,12 @@ def test_what_became_of_a_recorded_curve_is_told() -> None:
     lines = moved_lines(Moved({}, curves=(equal, gone, failed(name="validation"))))
     assert lines[:2] == ["  curve loss: equal", "  curve old: gone"]
     assert lines[2].startswith("  curve validation leaves the band at step 212")
+
+
+def test_equal_sites_do_not_say_that_nothing_moved_where_a_curve_did() -> None:
+    sites = "4 sites equal to the golden that was there"
+    assert moved_lines(Moved({"equal": 4}, curves=(failed(),)))[0] == f"  {sites}"
+    assert moved_lines(Moved({"equal": 4}, curves=(replace(PASSED, equal=True),)))[0] == f"  nothing moved: {sites}"
 
 
 def test_a_recording_counts_its_curves() -> None:

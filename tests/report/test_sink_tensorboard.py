@@ -78,6 +78,19 @@ def test_a_run_that_is_logged_again_takes_its_own_place_and_no_others(runs: Path
     assert len(list((runs / "nest/tiny").glob("*.pytest-parity"))) == 2
 
 
+def test_a_side_that_a_run_no_longer_has_says_nothing_any_more(runs: Path):
+    below = replace(GREEN, name=f"{RUN.name}/below", lines=RUN.lines)
+    assert not write_sinks([sink("tensorboard:runs", runs.parent)], [below]).complaints
+    live = read(runs / "nest/tiny/reference")
+    again = replace(RUN, lines=[line for line in RUN.lines if line.side != "reference"])
+    assert not write_sinks([sink("tensorboard:runs", runs.parent)], [again]).complaints
+    assert read(runs / "nest/tiny/reference").Tags()["scalars"] == []
+    live.Reload()
+    assert live.Tags()["scalars"] == [] or points(live, "loss") == []
+    assert points(read(runs / "nest/tiny/below"), "parity/passed") == [(0, 1.0)]
+    assert points(read(runs / "nest/tiny/below/reference"), "loss")
+
+
 def test_a_loss_beyond_float32_is_infinite_there(tmp_path: Path):
     run = experiment_runs([Experiment("big", ([1], [1e300]))])
     assert not write_sinks([sink("tensorboard:runs", tmp_path)], run).complaints

@@ -17,6 +17,8 @@ __all__ = ["curves_of"]
 _Steps = NDArray[np.int64]
 _Values = NDArray[np.float64]
 _RESERVED = frozenset({"loss", "epoch_end"})
+_BEHIND = 2
+"""Steps that may follow on the last epoch's end where epochs are so short."""
 
 
 def curves_of(runs: Iterable[LoggedRun], source: str, loss: str | None, epoch_loss: str | None) -> list[Curve]:
@@ -59,8 +61,9 @@ def _curve(run: LoggedRun, tags: Chosen) -> Curve:
         epochs, epoch_losses, ends = _means(_numbers(steps, known), steps, losses)
     else:
         at, epoch_losses = run.points[tags.epoch].arrays()
-        epochs = _numbered(at, _numbers(at, known))
-        ends = at if tags.step else at[:0]
+        by_number = _by_number(at, steps)
+        epochs = at if by_number else _numbered(at, _numbers(at, known))
+        ends = at if tags.step and not by_number else at[:0]
     used = {tags.step, tags.epoch, axis, *run.faults}
     return Curve(
         experiment_name=run.name,
@@ -114,6 +117,13 @@ def _numbered(steps: _Steps, numbers: _Steps | None) -> _Steps:
         return numbers
     counting = len(steps) > 1 and bool(np.all(np.diff(steps) == 1))
     return steps if counting else np.arange(1, len(steps) + 1)
+
+
+def _by_number(at: _Steps, steps: _Steps) -> bool:
+    """Whether what epochs were logged at is their own number: it counts by one, and the steps go on far behind the last."""
+    if not len(at) or np.any(np.diff(at) != 1) or (len(at) == 1 and at[0] not in {0, 1}):
+        return False
+    return bool(np.count_nonzero(steps > at[-1]) > _BEHIND)
 
 
 def _means(numbers: _Steps | None, steps: _Steps, losses: _Values) -> tuple[_Steps, _Values, _Steps]:

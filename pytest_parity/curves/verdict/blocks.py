@@ -60,7 +60,7 @@ class Blocks:
         averages, wide = (_views(one, length) for one in (self.each, self.wide[None]))
         variance = np.maximum((averages.mean(axis=-1) ** 2).mean(axis=0), self._variance(np.full(length, 1 / length)))
         usual, local = (critical(alpha, self._dof(count)) for count in (len(self.wide), length + BESIDE))
-        bounds: Array = np.sqrt(variance) * np.where(wide.any(axis=-1)[0], max(usual, local), usual)
+        bounds: Array = np.sqrt(variance) * np.where(wide.max(axis=-1)[0], max(usual, local), usual)
         return bounds
 
     def _dof(self, number: int) -> float:

@@ -16,6 +16,8 @@ IRREGULAR = "irregular, most of it in "
 """What the detail begins with where the wave is not all that is there."""
 PEAKED = 0.4
 """Of what there is too much, a wave has at least that share within one frequency of its own."""
+SPARE = 0.1
+"""Of ``alpha``: spectra are neither flat nor of normal noise, and a wave of 5 % is far above its bound."""
 CYCLES = 3
 """Of a wave in the whole curve; what has fewer may be any course."""
 BESIDE = 3
@@ -33,7 +35,9 @@ def periodic(held: Ensemble, curve: Array, alpha: float) -> tuple[list[CurveFind
     if float((held.residuals**2).mean()) < ROUNDED:
         recorded = np.maximum(recorded, 1.0)
     smooth, over = _smoothed(recorded)
-    allowed = np.maximum(recorded, smooth) * _rare(alpha / len(power), 2 * held.dof * over)
+    allowed = np.maximum(recorded, smooth) * _rare(SPARE * alpha / len(power), 2 * held.dof * over)
+    if length % 2 == 0:
+        allowed[-1] *= 2  # the power of period 2 is one square, not the sum of two
     shares = (power / allowed)[1:]
     place = int(shares.argmax())
     share = float(np.sqrt(shares[place]))

@@ -24,6 +24,8 @@ from pytest_parity.report.words import amount
 __all__ = ["write_tensorboard"]
 
 _OURS = "pytest-parity"
+_SIDE = f".side.{_OURS}"
+"""How the file of a run's side ends, so that none is taken for a run of its own."""
 _BEGINS = "events.out.tfevents"
 """What TensorBoard knows an event file by."""
 _OWN = ("", "candidate")
@@ -41,8 +43,8 @@ def write_tensorboard(sink: Sink, runs: Sequence[Logged]) -> str:
             for line in run.lines:
                 sides["" if line.side in _OWN else line.side].append(line)
             _write(place, [*_summary(run), *_scalars(sides.pop("", ()))])
-            for side, lines in sides.items():
-                _write(place / side, _scalars(lines))
+            for side in {*sides, *_sides(place)}:  # one that this run has no more is written as an empty one
+                _write(place / side, _scalars(sides.get(side, ())), _SIDE)
     return f"{amount(len(runs), 'run')}; look at {'it' if len(runs) == 1 else 'them'}: tensorboard --logdir {shown(sink.directory)}"
 
 
@@ -71,7 +73,12 @@ def _parts(name: str) -> list[str]:
     return [part for part in parts if part.strip(" .")] or ["run"]
 
 
-def _write(place: Path, values: Iterable[tuple[int, Any]]) -> None:
+def _sides(place: Path) -> set[str]:
+    """The sides that a run has on disk."""
+    return {path.parent.name for path in place.glob(f"*/{_BEGINS}.*{_SIDE}")}
+
+
+def _write(place: Path, values: Iterable[tuple[int, Any]], ending: str = f".{_OURS}") -> None:
     """One event file, whole or not at all; then what an earlier one of ours says is gone.
 
     The last of these stays as an empty file: a TensorBoard that is running has it open, and goes on from there.
@@ -80,7 +87,7 @@ def _write(place: Path, values: Iterable[tuple[int, Any]]) -> None:
     place.mkdir(parents=True, exist_ok=True)
     now = time.time()
     earlier = sorted(place.glob(f"{_BEGINS}.*.{_OURS}"))
-    path = place / f"{_BEGINS}.{now:.6f}.{_OURS}"
+    path = place / f"{_BEGINS}.{now:.6f}{ending}"
     beside = place / f".{_OURS}.{now:.6f}"
     try:
         with beside.open("wb") as file:
