@@ -129,7 +129,9 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
             yield f"  loss of step {step}: " + ", ".join(f"{name} {value:.9g}" for name, value in losses.items())
     for name, curve in found["curves"].items():
         line = recorded_words(name, curve["steps"], (curve["first"], curve["last"]), curve.get("unit", ""))
-        yield f"  {line}; {amount(curve['runs'], 'run')}" + (f", {curve['origin']}" if curve["runs"] > 1 else ", no band")
+        yield f"  {line}; {amount(curve['runs'], 'run')}" + (
+            f", {curve['origin']}" if curve["runs"] > 1 else ", no band"
+        )
     if found["kinds"]:
         yield from _kinds(found["kinds"])
     if found["structure"]:
