@@ -1,8 +1,8 @@
 """``python -m benchmarks.curves``: damaged training curves, caught or not, and benign reruns, passed or not.
 
-Small language models are trained for this, about a hundred of them, from seeds that ``--seed`` gives. Seeds 0 to 5 were for
-building; the tables of docs/curve_verdicts.md are seed 4099's. The last line is one JSON object. The exit status is 1 where a bound is
-missed.
+Small language models are trained for this, about 140 of them, from seeds that ``--seed`` gives. Seeds 0 and 4099 were for
+building; the tables of docs/curve_verdicts.md are seed 7411's. The last line is one JSON object. The exit status is 1 where
+a bound is missed.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _damaged(regime: Regime) -> list[Seen]:
 def main() -> int:
     """Train, judge, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seed", type=int, default=4099)
+    parser.add_argument("--seed", type=int, default=7411)
     parser.add_argument("--regime", action="append", choices=REGIMES)
     options = parser.parse_args()
     began, results = time.perf_counter(), Results()
