@@ -20,7 +20,7 @@ from safetensors.numpy import load, save
 from pytest_parity.errors import GoldenError
 from pytest_parity.golden.canonical import compact
 from pytest_parity.golden.digest import digest
-from pytest_parity.golden.manifest import AGAIN, check_not_pointer
+from pytest_parity.golden.manifest import AGAIN, recorded_bytes
 
 __all__ = ["FILE", "KeptCurve", "KeptRun", "read_curves", "write_curves"]
 
@@ -93,15 +93,7 @@ def read_curves(directory: Path, manifest: Mapping[str, Any]) -> dict[str, KeptC
     record, path = manifest.get(_KEY), directory / FILE
     if not record:
         return {}
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise GoldenError(f"{path} cannot be read: {error.strerror}, and the manifest names it; {AGAIN}") from error
-    check_not_pointer(data, path)
-    if len(data) != record["size"] or digest(data) != record["digest"]:
-        raise GoldenError(
-            f"{path} is damaged: {len(data)} bytes, digest {digest(data)}; the manifest says otherwise; {AGAIN}"
-        )
+    data = recorded_bytes(path, record)
     try:
         tensors = load(data)
         return {name: _curve(name, told, tensors) for name, told in record[_KEY].items()}

@@ -13,7 +13,7 @@ from pytest_parity.golden.canonical import compact, decode, dumps, loads, plain
 from pytest_parity.golden.cases import MANIFEST
 from pytest_parity.golden.digest import digest
 
-__all__ = ["AGAIN", "SCHEMA", "FileRecord", "check_not_pointer", "read_manifest", "render_manifest"]
+__all__ = ["AGAIN", "SCHEMA", "FileRecord", "check_not_pointer", "read_manifest", "recorded_bytes", "render_manifest"]
 
 SCHEMA = 1
 """The newest layout of goldens that this version reads, and the one it writes."""
@@ -69,6 +69,20 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     for name in manifest["files"]:
         _check_inside(name, path)
     return manifest
+
+
+def recorded_bytes(path: Path, record: Mapping[str, Any]) -> bytes:
+    """A whole file that the manifest names by ``size`` and ``digest``; raises ``GoldenError`` if it is missing or another."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise GoldenError(f"{path} cannot be read: {error.strerror}, and the manifest names it; {AGAIN}") from error
+    check_not_pointer(data, path)
+    if len(data) != record["size"] or digest(data) != record["digest"]:
+        raise GoldenError(
+            f"{path} is damaged: {len(data)} bytes, digest {digest(data)}; the manifest says otherwise; {AGAIN}"
+        )
+    return data
 
 
 def check_not_pointer(data: bytes, path: Path) -> None:

@@ -19,7 +19,7 @@ from safetensors.numpy import load, save
 from pytest_parity.errors import GoldenError
 from pytest_parity.golden.canonical import compact
 from pytest_parity.golden.digest import digest
-from pytest_parity.golden.manifest import AGAIN, check_not_pointer
+from pytest_parity.golden.manifest import AGAIN, recorded_bytes
 
 __all__ = ["FILE", "Floor", "NoiseFloors", "read_floors", "write_floors"]
 
@@ -86,15 +86,7 @@ def read_floors(directory: Path, manifest: Mapping[str, Any]) -> NoiseFloors | N
     record, path = manifest.get("noise"), directory / FILE
     if not record:
         return None
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise GoldenError(f"{path} cannot be read: {error.strerror}, and the manifest names it; {AGAIN}") from error
-    check_not_pointer(data, path)
-    if len(data) != record["size"] or digest(data) != record["digest"]:
-        raise GoldenError(
-            f"{path} is damaged: {len(data)} bytes, digest {digest(data)}; the manifest says otherwise; {AGAIN}"
-        )
+    data = recorded_bytes(path, record)
     try:
         steps = {int(name.removeprefix(_STEP)): _rows(table) for name, table in load(data).items()}
     except (SafetensorError, ValueError) as error:
