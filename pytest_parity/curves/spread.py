@@ -16,7 +16,11 @@ Points = tuple[NDArray[np.int64], NDArray[np.float64]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Spread:
-    """Of several runs, at each step up to the last that all have; ``nan`` where none is finite."""
+    """Of several runs, at each step up to the last that all have.
+
+    The mean is ``nan`` where one of them is not finite, since that of the others is of the lucky ones; the band is of those
+    that are finite, ``nan`` where none is.
+    """
 
     steps: NDArray[np.int64]
     mean: NDArray[np.float64]
@@ -27,7 +31,7 @@ class Spread:
 def spread(runs: Sequence[Points]) -> Spread | None:
     """The mean and the band of runs that were logged at the same steps; ``None`` where they were not.
 
-    Of a step that was logged twice the last value counts. Values that are not finite are left out.
+    Of a step that was logged twice the last value counts.
     """
     ordered = [_in_order(*run) for run in runs]
     if not all(len(steps) for steps, _ in ordered):
@@ -48,9 +52,7 @@ def spread(runs: Sequence[Points]) -> Spread | None:
         np.maximum(high, ours, out=high, where=finite)
     none = counts == 0
     low[none] = high[none] = np.nan
-    with np.errstate(invalid="ignore", over="ignore"):
-        mean = total * (len(runs) / np.where(none, np.nan, counts))
-    return Spread(first, mean, low, high)
+    return Spread(first, np.where(counts == len(runs), total, np.nan), low, high)
 
 
 def _in_order(steps: NDArray[np.int64], values: NDArray[np.float64]) -> Points:

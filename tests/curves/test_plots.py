@@ -187,6 +187,17 @@ def test_seeds_are_a_mean_and_a_band_and_the_legend_says_which():
     assert steps[-1] == 500
 
 
+def test_where_a_seed_is_not_finite_there_is_no_mean_of_the_others():
+    fine, broken = curve("mdlm_s0"), curve("mdlm_s1", seed=1)
+    broken.step_losses[99] = np.nan
+    (one,) = portraits(fine, broken)
+    [(steps, mean)] = one.steps.lines
+    assert steps[np.isnan(mean)].tolist() == [100]
+    assert one.steps.band is not None
+    assert np.isfinite(one.steps.band[1]).all()
+    assert one.steps.bad.tolist() == [100]
+
+
 def test_a_run_that_goes_on_longer_than_the_others_is_drawn_to_its_end():
     first, *ends = drawn(only(STEP, curve("a_s1", steps=500), curve("a_s2", seed=1, steps=400)))
     assert first[0][-1] == 400
