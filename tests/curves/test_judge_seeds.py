@@ -165,6 +165,14 @@ def test_a_band_and_the_curves_are_drawn_with_few_points():
     assert all(len(one.steps) <= 1000 for one in long.lines)
 
 
+def test_what_was_recorded_is_drawn_to_its_end_where_the_curve_stops_early():
+    stopped = curve(losses(1)[: STEPS // 2])
+    lines = {one.role: one for one in judge(stopped, seeds(4)).lines}
+    assert lines["candidate"].steps[-1] == STEPS // 2
+    assert lines["mean"].steps[-1] == STEPS
+    assert lines["band"].steps[-1] == STEPS // 2
+
+
 def test_the_result_survives_plain_data():
     from dataclasses import asdict
 

@@ -125,6 +125,6 @@ def _by(track: Track, finding: CurveFinding) -> CurveFinding:
 
 def _lines(found: Given, main: _Judged) -> tuple[CurveLine, ...]:
     if main.held is None:
-        return drawn(found, ("mean", np.empty(0)), None, np.empty(0, np.int64))
+        return drawn(found, None, np.empty(0, np.int64))
     limits = (main.held.centre - main.bound * main.held.scale, main.held.centre + main.bound * main.held.scale)
-    return drawn(found, ("mean", main.held.centre), limits, main.places)
+    return drawn(found, limits, main.places)

@@ -80,8 +80,7 @@ def _unlike(track: Track, places: NDArray[np.int64], values: Array) -> list[Curv
 
 
 def _lines(found: Given, centre: Array, rtol: float | None, places: NDArray[np.int64]) -> tuple[CurveLine, ...]:
-    role = "reference" if len(found.tracks[0].recorded) == 1 else "mean"
     if rtol is None:
-        return drawn(found, (role, centre), None, places)
+        return drawn(found, None, places)
     allowed = rtol * np.abs(centre)
-    return drawn(found, (role, centre), (centre - allowed, centre + allowed), places)
+    return drawn(found, (centre - allowed, centre + allowed), places)

@@ -15,20 +15,20 @@ __all__ = ["drawn"]
 POINTS = 600
 
 
-def drawn(
-    found: Given, centre: tuple[str, Array], limits: tuple[Array, Array] | None, places: NDArray[np.int64]
-) -> tuple[CurveLine, ...]:
-    """The candidate, what it is held against (``mean`` or ``reference``), and the band at these of the recorded steps."""
+def drawn(found: Given, limits: tuple[Array, Array] | None, places: NDArray[np.int64]) -> tuple[CurveLine, ...]:
+    """The candidate, all that was recorded (``mean`` or ``reference``), and the band at these of the recorded steps."""
     track = found.tracks[0]
-    steps = track.recorded_steps[places]
-    role, values = centre
-    lines = [_line(found.label or found.name, "candidate", track.steps, track.values)]
-    if len(steps):
-        lines.append(_line("golden", role, steps, values))
-    if limits is not None and len(steps):
-        kept = np.unique(np.linspace(0, len(steps) - 1, min(POINTS, len(steps))).astype(np.int64))
+    role = "mean" if len(track.recorded) > 1 else "reference"
+    with np.errstate(invalid="ignore", over="ignore"):  # what is not finite there is drawn so
+        recorded = track.recorded.mean(axis=0)
+    lines = [
+        _line(found.label or found.name, "candidate", track.steps, track.values),
+        _line("golden", role, track.recorded_steps, recorded),
+    ]
+    if limits is not None and len(places):
+        kept = np.unique(np.linspace(0, len(places) - 1, min(POINTS, len(places))).astype(np.int64))
         low, high = (tuple(edge[kept].tolist()) for edge in limits)
-        lines.append(CurveLine("band", "band", tuple(steps[kept].tolist()), low, high))
+        lines.append(CurveLine("band", "band", tuple(track.recorded_steps[places][kept].tolist()), low, high))
     return tuple(lines)
 
 
